@@ -1,1 +1,15 @@
-//! placeholder
+//! What the host daemon and the control plane agree on: ids, passive data, commands, events,
+//! frames, the sans-IO link session and the schedule engine.
+//!
+//! Everything here is pure: no sockets, no tasks, no database, and no clock. `now` is a parameter.
+
+pub mod automation;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod host;
+pub mod ids;
+pub mod project;
+pub mod run;
+pub mod time;
+pub mod workspace;
