@@ -1,0 +1,135 @@
+//! The host's SQLite database: the truth about projects, workspaces, plans, runs and what is still
+//! to be delivered. One file per noun; each write that others must hear of appends its event to the
+//! outbox in the same transaction.
+//!
+//! It takes no decisions and asks no clock.
+
+pub mod meta;
+pub mod outbox;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+/// A write transaction (`BEGIN IMMEDIATE`).
+pub type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused or failed.
+    #[error("the host database {operation}: {source}")]
+    Sqlite {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's words.
+        source: sqlx::Error,
+    },
+    /// The file cannot be opened, is not a database, or is damaged.
+    #[error(
+        "the host database {path} cannot be opened: {source}. Restore it from a backup or move it away to start anew"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: sqlx::Error,
+    },
+    /// The file was written by a newer program, or its history does not match.
+    #[error(
+        "the host database {path} does not fit this program: {source}. Install the newer hostler that wrote it"
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What did not match.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A row holds text this program cannot read.
+    #[error("the host database holds a {what} that cannot be read: {source}")]
+    Corrupt {
+        /// What kind of row.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// Wraps SQLite's error with the operation that met it.
+    pub(crate) fn at(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Sqlite { operation, source }
+    }
+
+    /// Wraps a row that cannot be read.
+    pub(crate) fn corrupt<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        move |source| Self::Corrupt {
+            what,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// The database, shared by handle.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens (or creates) the database at `path` and brings its schema up to date.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .min_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(|source| StoreError::Open {
+                path: path.to_owned(),
+                source,
+            })?;
+        sqlx::migrate!("./migrations")
+            .run(&pool)
+            .await
+            .map_err(|source| StoreError::Schema {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self { pool })
+    }
+
+    /// Starts a write transaction. It rolls back when dropped.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(StoreError::at("begins a transaction"))
+    }
+
+    /// Commits: only after this may anything be said or done about it.
+    pub async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
+        tx.commit().await.map_err(StoreError::at("commits"))
+    }
+
+    /// Closes the database, writing the log back into it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+}

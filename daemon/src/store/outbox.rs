@@ -1,0 +1,53 @@
+//! Events committed but not yet acknowledged by the control plane.
+
+use hostler_proto::event::Event;
+use hostler_proto::time::UtcMillis;
+use sqlx::Row;
+
+use super::{Store, StoreError, Tx};
+
+/// Appends an event inside the transaction that records the change it tells of.
+/// Returns its sequence number.
+pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, StoreError> {
+    let json = serde_json::to_string(event).map_err(StoreError::corrupt("event"))?;
+    let row = sqlx::query("INSERT INTO outbox (event, created_at) VALUES ($1, $2) RETURNING seq")
+        .bind(json)
+        .bind(now.0)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(StoreError::at("appends an event"))?;
+    let seq: i64 = row.get(0);
+    Ok(seq.unsigned_abs())
+}
+
+impl Store {
+    /// At most `limit` events after `seq`, oldest first, as (sequence, JSON text).
+    pub async fn outbox_after(
+        &self,
+        seq: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, String)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, event FROM outbox WHERE seq > $1 AND quarantined IS NULL ORDER BY seq LIMIT $2",
+        )
+        .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads events"))?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get::<i64, _>(0).unsigned_abs(), row.get(1)))
+            .collect())
+    }
+
+    /// Deletes everything the control plane has acknowledged, up to and including `seq`.
+    pub async fn outbox_acked(&self, seq: u64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM outbox WHERE seq <= $1 AND quarantined IS NULL")
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .execute(self.pool())
+            .await
+            .map_err(StoreError::at("drops acknowledged events"))?;
+        Ok(())
+    }
+}
