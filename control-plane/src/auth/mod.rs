@@ -1,0 +1,79 @@
+//! Who is calling: one lookup path from a presented secret to a [`Caller`].
+//!
+//! Every request is for one organization, the one its token is for. A caller carries what every
+//! domain operation needs to decide: organization, person, role, scopes. This module decides who
+//! somebody is; what they may see of a thing is decided where the thing is.
+
+mod scope;
+mod secret;
+
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{OrgId, UserId};
+use uuid::Uuid;
+
+pub use scope::{Scope, Scopes};
+pub use secret::{Secret, SecretEntropy, SecretHash, SecretKind};
+
+/// Somebody who presented a good token, and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The organization the token is for: the boundary of everything they see.
+    pub org_id: OrgId,
+    /// The person.
+    pub user_id: UserId,
+    /// Their role in that organization.
+    pub role: Role,
+    /// The token they presented.
+    pub token_id: Uuid,
+    /// What the token may do.
+    pub scopes: Scopes,
+    /// How they are named to others: their email.
+    pub label: String,
+}
+
+/// A person's role in an organization, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Works with what they are given.
+    Member,
+    /// Also changes what belongs to the organization.
+    Admin,
+    /// Also owns it.
+    Owner,
+}
+
+impl Caller {
+    /// Refuses a call that the token has no scope for, naming the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Failure> {
+        if self.scopes.contains(scope) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::Forbidden,
+            format!("this token lacks the scope {}", scope.name()),
+        )
+        .hint(format!(
+            "Use a token that has {}; this one has: {}.",
+            scope.name(),
+            self.scopes
+        )))
+    }
+}
+
+impl Role {
+    /// The word the catalog stores.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// The role the catalog stored as `word`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Member, Self::Admin, Self::Owner]
+            .into_iter()
+            .find(|role| role.word() == word)
+    }
+}
