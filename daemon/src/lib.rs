@@ -2,5 +2,43 @@
 //! and runs agents unattended, whether or not the control plane can be reached.
 
 pub mod clock;
+pub mod config;
+mod lifecycle;
 pub mod platform;
 pub mod store;
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+pub use lifecycle::{DaemonError, run};
+
+use config::{Config, Layout};
+use store::Store;
+
+/// What every part of the daemon stands on, shared by handle.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where things lie.
+    pub layout: Arc<Layout>,
+    /// What the owner decided.
+    pub config: Arc<Config>,
+    /// The truth.
+    pub store: Store,
+    /// Who to wake after a commit.
+    pub signals: Arc<Signals>,
+}
+
+/// Wake-ups between the daemon's parts. They carry nothing: whoever wakes reads the database, so a
+/// lost or doubled wake-up does no harm.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Something was committed that may have events in it: the link looks at the outbox.
+    pub outbox: Notify,
+    /// A run's spool grew or ended: the link looks at the log streams.
+    pub logs: Notify,
+    /// Automations or final run states changed: the scheduler looks.
+    pub scheduler: Notify,
+    /// Runs were queued or cancelled: the runs task looks.
+    pub runs: Notify,
+}

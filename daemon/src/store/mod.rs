@@ -8,6 +8,7 @@ pub mod meta;
 pub mod outbox;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -77,14 +78,25 @@ impl StoreError {
 }
 
 /// The database, shared by handle.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     pool: SqlitePool,
+    on_commit: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 impl Store {
-    /// Opens (or creates) the database at `path` and brings its schema up to date.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens (or creates) the database at `path` and brings its schema up to date. `on_commit` is
+    /// called after each commit of a write transaction: there may be new events to deliver.
+    pub async fn open(
+        path: &Path,
+        on_commit: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -108,7 +120,10 @@ impl Store {
                 path: path.to_owned(),
                 source,
             })?;
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            on_commit: Arc::new(on_commit),
+        })
     }
 
     /// Starts a write transaction. It rolls back when dropped.
@@ -121,7 +136,9 @@ impl Store {
 
     /// Commits: only after this may anything be said or done about it.
     pub async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
-        tx.commit().await.map_err(StoreError::at("commits"))
+        tx.commit().await.map_err(StoreError::at("commits"))?;
+        (self.on_commit)();
+        Ok(())
     }
 
     /// Closes the database, writing the log back into it.

@@ -1,0 +1,247 @@
+//! What the owner of this machine decided: `host.toml`, and where everything lies under the home
+//! folder.
+//!
+//! Invariant: a file with an unknown key or a senseless value is refused whole, with the key's
+//! name; nothing is guessed. It does not read the environment and does not create folders.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hostler_proto::automation::Autonomy;
+use serde::Deserialize;
+
+/// Where everything of one home folder lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    home: PathBuf,
+}
+
+impl Layout {
+    /// The layout under a home folder (`HOSTLER_HOME`, default `~/.hostler`).
+    pub fn new(home: &Path) -> Self {
+        Self {
+            home: home.to_owned(),
+        }
+    }
+
+    /// The home folder itself.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The host's own folder: database, lock, identity, runs.
+    pub fn host(&self) -> PathBuf {
+        self.home.join("host")
+    }
+
+    /// The host's database.
+    pub fn database(&self) -> PathBuf {
+        self.host().join("host.db")
+    }
+
+    /// Held by the one daemon of this home.
+    pub fn lock(&self) -> PathBuf {
+        self.host().join("lock")
+    }
+
+    /// Run folders, one per run id.
+    pub fn runs(&self) -> PathBuf {
+        self.host().join("runs")
+    }
+
+    /// Scratch folders of runs without a project.
+    pub fn scratch(&self) -> PathBuf {
+        self.home.join("scratch")
+    }
+
+    /// The owner's settings.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.join("host.toml")
+    }
+
+    /// The owner's own agents.
+    pub fn agents_file(&self) -> PathBuf {
+        self.home.join("agents.toml")
+    }
+}
+
+/// The owner's settings, each with its default.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder that clones go into; relative paths and `~/` are resolved. Default `<home>/projects`.
+    pub projects_root: PathBuf,
+    /// Folder that worktrees go into. Default `<home>/worktrees`.
+    pub worktrees_root: PathBuf,
+    /// Folders that projects may lie in; none means anywhere the owner can read.
+    pub allowed_roots: Vec<PathBuf>,
+    /// Agent runs at the same time (1..=64). Default 2.
+    pub max_runs: u32,
+    /// The most an automation may let an agent do here. Default `edits`.
+    pub max_autonomy: Autonomy,
+    /// The program started as `<program> supervise <run-dir>`; none is this program itself.
+    pub supervisor: Option<PathBuf>,
+    /// Environment of every run, below the automation's own.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            projects_root: PathBuf::from("projects"),
+            worktrees_root: PathBuf::from("worktrees"),
+            allowed_roots: Vec::new(),
+            max_runs: 2,
+            max_autonomy: Autonomy::Edits,
+            supervisor: None,
+            env: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("the settings file {path} cannot be read: {source}. Make it readable or remove it")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("the settings file {path} cannot be used:\n{source}Correct that line or remove it")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with the line.
+        source: Box<toml::de::Error>,
+    },
+    /// A value outside its range.
+    #[error("the settings file {path} cannot be used: `{key}` {problem}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads `host.toml` of the home folder; a missing file is all defaults.
+    pub fn load(layout: &Layout) -> Result<Self, ConfigError> {
+        let path = layout.config_file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::Unreadable { path, source }),
+        };
+        Self::parse(&text, layout, std::env::home_dir().as_deref())
+    }
+
+    /// Settings from their text, with paths made absolute.
+    fn parse(text: &str, layout: &Layout, user: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = layout.config_file();
+        let mut config: Self = toml::from_str(text).map_err(|source| ConfigError::Invalid {
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+        let absolute = |given: &Path| layout.home().join(expand(given, user));
+        config.projects_root = absolute(&config.projects_root);
+        config.worktrees_root = absolute(&config.worktrees_root);
+        config.allowed_roots = config.allowed_roots.iter().map(|p| absolute(p)).collect();
+        config.supervisor = config.supervisor.as_deref().map(absolute);
+        config.check(path)
+    }
+
+    fn check(self, path: PathBuf) -> Result<Self, ConfigError> {
+        let refuse = |key, problem: String| ConfigError::Value { path, key, problem };
+        if !(1..=64).contains(&self.max_runs) {
+            let problem = format!("is {}; it must be 1 to 64", self.max_runs);
+            return Err(refuse("max_runs", problem));
+        }
+        if let Some(name) = self.env.keys().find(|name| !is_env_name(name)) {
+            let problem = format!("holds `{name}`, which is not a name of an environment variable");
+            return Err(refuse("env", problem));
+        }
+        Ok(self)
+    }
+
+    /// Whether a project may lie at this absolute path.
+    pub fn allows(&self, path: &Path) -> bool {
+        self.allowed_roots.is_empty()
+            || self.allowed_roots.iter().any(|root| path.starts_with(root))
+    }
+}
+
+/// `~` and `~/...` with the user's home folder put in.
+fn expand(path: &Path, user: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), user) {
+        (Ok(rest), Some(user)) => user.join(rest),
+        (Ok(_) | Err(_), _) => path.to_owned(),
+    }
+}
+
+fn is_env_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let layout = Layout::new(Path::new("/home/ada/.hostler"));
+        Config::parse(text, &layout, Some(Path::new("/home/ada")))
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults_with_absolute_paths() {
+        let config = parse("").unwrap();
+        assert_eq!(config.max_runs, 2);
+        assert_eq!(config.max_autonomy, Autonomy::Edits);
+        assert_eq!(
+            config.worktrees_root,
+            Path::new("/home/ada/.hostler/worktrees")
+        );
+        assert!(config.allows(Path::new("/anywhere")));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = parse(
+            "projects_root = '~/code'\nworktrees_root = '/fast/trees'\nallowed_roots = ['~/code', '/srv']\n\
+             max_runs = 5\nmax_autonomy = 'full'\nsupervisor = '/opt/hostler'\n[env]\nLANG = 'C'\n",
+        )
+        .unwrap();
+        assert_eq!(config.projects_root, Path::new("/home/ada/code"));
+        assert_eq!(config.worktrees_root, Path::new("/fast/trees"));
+        assert!(config.allows(Path::new("/home/ada/code/shop")));
+        assert!(!config.allows(Path::new("/home/ada/codex")));
+        assert_eq!((config.max_runs, config.max_autonomy), (5, Autonomy::Full));
+        assert_eq!(
+            config.supervisor.as_deref(),
+            Some(Path::new("/opt/hostler"))
+        );
+        assert_eq!(config.env["LANG"], "C");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for (text, word) in [
+            ("max_rums = 3", "max_rums"),
+            ("max_runs = 0", "max_runs"),
+            ("max_runs = 'two'", "max_runs"),
+            ("max_autonomy = 'yolo'", "yolo"),
+            ("[env]\n'A=B' = '1'", "A=B"),
+            ("max_runs = ", "line 1"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{text}: {error}");
+            assert!(error.contains("host.toml"), "{error}");
+        }
+    }
+}
