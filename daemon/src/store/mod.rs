@@ -6,6 +6,7 @@
 
 pub mod meta;
 pub mod outbox;
+pub mod runs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,583 @@
+//! Runs: one row each, changed only together with the event that tells the control plane.
+//!
+//! Invariant: a row that is final never changes its state again, and a launched run is never queued
+//! again. Which run starts, is skipped or retried is decided elsewhere.
+
+use hostler_proto::automation::AutomationSpec;
+use hostler_proto::event::Event;
+use hostler_proto::ids::{AutomationId, RunId, WorkspaceId};
+use hostler_proto::run::{Run, RunState};
+use hostler_proto::time::UtcMillis;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, Tx, outbox};
+
+/// A run with everything this host remembers of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// The run as others know it.
+    pub run: Run,
+    /// The automation as it was when the run was claimed.
+    pub automation: AutomationSpec,
+    /// Where it runs, once chosen.
+    pub place: Option<Place>,
+    /// When its supervisor was about to be spawned; from then on it is never started again.
+    pub launched_at: Option<UtcMillis>,
+    /// Who asked for its end.
+    pub cancel_requested: Option<String>,
+}
+
+/// The folder a run works in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The workspace.
+    pub workspace_id: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// Absolute path.
+    pub path: String,
+    /// Root of the project's main checkout; the folder itself for a scratch run.
+    pub root: String,
+    /// Its branch, if on one.
+    pub branch: Option<String>,
+    /// Commit checked out before the run (hex); none in a repository without commits.
+    pub head: Option<String>,
+    /// Whether the workspace was made for this run and follows `keep_workspace`.
+    pub owned: bool,
+}
+
+/// How far a run's log has been delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Which run.
+    pub run_id: RunId,
+    /// Bytes the control plane has acknowledged.
+    pub acked: u64,
+    /// Size and CRC-32 (IEEE) of the complete log; none while the run goes on.
+    pub complete: Option<(u64, u32)>,
+}
+
+/// Inserts a run with the automation it was claimed with, and appends its event. An id that exists
+/// already is left as it is: the answer is false and no event is appended.
+pub async fn insert(
+    tx: &mut Tx,
+    run: &Run,
+    automation: &AutomationSpec,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO runs (id, automation_id, state, final, scheduled_for, queued_at, started_at,
+             finished_at, run, automation, log_delivered)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(run.id.to_string())
+    .bind(run.automation_id.to_string())
+    .bind(run.state.word())
+    .bind(run.state.is_final())
+    .bind(run.scheduled_for.0)
+    .bind(run.queued_at.0)
+    .bind(started_at(&run.state).map(|at| at.0))
+    .bind(finished_at(&run.state).map(|at| at.0))
+    .bind(to_json("run", run)?)
+    .bind(to_json("automation", automation)?)
+    .bind(matches!(run.state, RunState::Skipped { .. }))
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("inserts a run"))?;
+    let new = done.rows_affected() == 1;
+    if new {
+        tell(tx, run, run.queued_at).await?;
+    }
+    Ok(new)
+}
+
+/// Records a run's new state (and workspace) and appends its event. The answer is false, and
+/// nothing changes, when the stored run is final already or unknown.
+pub async fn update(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE runs SET state = $2, final = $3, started_at = coalesce($4, started_at),
+             finished_at = $5, run = $6
+         WHERE id = $1 AND final = 0",
+    )
+    .bind(run.id.to_string())
+    .bind(run.state.word())
+    .bind(run.state.is_final())
+    .bind(started_at(&run.state).map(|at| at.0))
+    .bind(finished_at(&run.state).map(|at| at.0))
+    .bind(to_json("run", run)?)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("changes a run"))?;
+    let changed = done.rows_affected() == 1;
+    if changed {
+        tell(tx, run, now).await?;
+    }
+    Ok(changed)
+}
+
+/// Records where a run works.
+pub async fn set_place(tx: &mut Tx, id: RunId, place: &Place) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET place = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(to_json("place of a run", place)?)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("places a run"))?;
+    Ok(())
+}
+
+/// Records that a run's supervisor is about to be spawned.
+pub async fn set_launched(tx: &mut Tx, id: RunId, now: UtcMillis) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET launched_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("launches a run"))?;
+    Ok(())
+}
+
+/// Records who asked for a run's end; the first one stays.
+pub async fn request_cancel(tx: &mut Tx, id: RunId, by: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE runs SET cancel_requested = coalesce(cancel_requested, $2)
+         WHERE id = $1 AND final = 0",
+    )
+    .bind(id.to_string())
+    .bind(by)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("cancels a run"))?;
+    Ok(())
+}
+
+/// Records that a run's log is complete: its size in bytes and CRC-32 (IEEE).
+pub async fn complete_log(
+    tx: &mut Tx,
+    id: RunId,
+    bytes: u64,
+    crc32: u32,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET log_bytes = $2, log_crc32 = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+        .bind(i64::from(crc32))
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("completes a log"))?;
+    Ok(())
+}
+
+/// The automations' unfinished runs, oldest plan first: what an overlap decision looks at.
+pub async fn unfinished_of(
+    tx: &mut Tx,
+    automation: AutomationId,
+) -> Result<Vec<RunRow>, StoreError> {
+    sqlx::query(select(
+        "WHERE automation_id = $1 AND final = 0 ORDER BY scheduled_for, id",
+    ))
+    .bind(automation.to_string())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("reads unfinished runs"))?
+    .iter()
+    .map(row)
+    .collect()
+}
+
+impl Store {
+    /// One run.
+    pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, StoreError> {
+        sqlx::query(select("WHERE id = $1"))
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::at("reads a run"))?
+            .as_ref()
+            .map(row)
+            .transpose()
+    }
+
+    /// Every run that is not final, in the order of its plan.
+    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, StoreError> {
+        sqlx::query(select("WHERE final = 0 ORDER BY scheduled_for, id"))
+            .fetch_all(self.pool())
+            .await
+            .map_err(StoreError::at("reads unfinished runs"))?
+            .iter()
+            .map(row)
+            .collect()
+    }
+
+    /// The oldest queued runs, at most `limit`.
+    pub async fn queued_runs(&self, limit: u32) -> Result<Vec<RunRow>, StoreError> {
+        sqlx::query(select(
+            "WHERE final = 0 AND state = 'queued' ORDER BY scheduled_for, id LIMIT $1",
+        ))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads queued runs"))?
+        .iter()
+        .map(row)
+        .collect()
+    }
+
+    /// An automation's newest runs (any state), at most `limit`: what retries and failure counts
+    /// look at.
+    pub async fn newest_runs_of(
+        &self,
+        automation: AutomationId,
+        limit: u32,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        sqlx::query(select(
+            "WHERE automation_id = $1 ORDER BY queued_at DESC, id DESC LIMIT $2",
+        ))
+        .bind(automation.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads an automation's runs"))?
+        .iter()
+        .map(row)
+        .collect()
+    }
+
+    /// Logs the control plane does not have completely: of every run that was launched or has ended.
+    pub async fn undelivered_logs(&self) -> Result<Vec<LogState>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, log_acked, log_bytes, log_crc32 FROM runs
+             WHERE log_delivered = 0 AND (launched_at IS NOT NULL OR log_bytes IS NOT NULL)
+             ORDER BY queued_at",
+        )
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads undelivered logs"))?;
+        rows.iter().map(log_state).collect()
+    }
+
+    /// How far one run's log has been delivered.
+    pub async fn log_state(&self, id: RunId) -> Result<Option<LogState>, StoreError> {
+        sqlx::query("SELECT id, log_acked, log_bytes, log_crc32 FROM runs WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::at("reads a log's state"))?
+            .as_ref()
+            .map(log_state)
+            .transpose()
+    }
+
+    /// The control plane has the first `offset` bytes of a run's log.
+    pub async fn log_acked(&self, id: RunId, offset: u64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE runs SET log_acked = max(log_acked, $2) WHERE id = $1")
+            .bind(id.to_string())
+            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+            .execute(self.pool())
+            .await
+            .map_err(StoreError::at("acknowledges a log"))?;
+        Ok(())
+    }
+
+    /// The control plane has a run's whole log and checked its checksum.
+    pub async fn log_delivered(&self, id: RunId) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE runs SET log_delivered = 1, log_acked = coalesce(log_bytes, log_acked)
+             WHERE id = $1 AND log_bytes IS NOT NULL",
+        )
+        .bind(id.to_string())
+        .execute(self.pool())
+        .await
+        .map_err(StoreError::at("acknowledges a whole log"))?;
+        Ok(())
+    }
+
+    /// Ended runs whose delivered spool is still on disk, oldest first, with their log's size.
+    pub async fn delivered_spools(&self) -> Result<Vec<(RunId, UtcMillis, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, coalesce(finished_at, queued_at), coalesce(log_bytes, 0) FROM runs
+             WHERE final = 1 AND spool_deleted_at IS NULL AND log_delivered = 1
+             ORDER BY coalesce(finished_at, queued_at)",
+        )
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads spools"))?;
+        rows.iter()
+            .map(|row| {
+                let bytes: i64 = row.get(2);
+                Ok((id(row)?, UtcMillis(row.get(1)), bytes.unsigned_abs()))
+            })
+            .collect()
+    }
+
+    /// A run's spool is gone from the disk.
+    pub async fn spool_deleted(&self, id: RunId, now: UtcMillis) -> Result<(), StoreError> {
+        sqlx::query("UPDATE runs SET spool_deleted_at = $2 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(now.0)
+            .execute(self.pool())
+            .await
+            .map_err(StoreError::at("forgets a spool"))?;
+        Ok(())
+    }
+}
+
+async fn tell(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<(), StoreError> {
+    outbox::append(tx, &Event::RunChanged(Box::new(run.clone())), now).await?;
+    Ok(())
+}
+
+fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(format!(
+        "SELECT id, run, automation, place, launched_at, cancel_requested FROM runs {rest}"
+    ))
+}
+
+fn row(row: &SqliteRow) -> Result<RunRow, StoreError> {
+    let place: Option<String> = row.get(3);
+    let launched_at: Option<i64> = row.get(4);
+    Ok(RunRow {
+        run: from_json("run", row.get(1))?,
+        automation: from_json("automation", row.get(2))?,
+        place: place
+            .map(|text| from_json("place of a run", &text))
+            .transpose()?,
+        launched_at: launched_at.map(UtcMillis),
+        cancel_requested: row.get(5),
+    })
+}
+
+fn log_state(row: &SqliteRow) -> Result<LogState, StoreError> {
+    let (acked, bytes, crc): (i64, Option<i64>, Option<i64>) = (row.get(1), row.get(2), row.get(3));
+    let crc = crc.map(|crc| u32::try_from(crc).unwrap_or(0));
+    Ok(LogState {
+        run_id: id(row)?,
+        acked: acked.unsigned_abs(),
+        complete: bytes.map(i64::unsigned_abs).zip(crc),
+    })
+}
+
+fn id(row: &SqliteRow) -> Result<RunId, StoreError> {
+    let text: &str = row.get(0);
+    text.parse().map_err(StoreError::corrupt("run id"))
+}
+
+fn started_at(state: &RunState) -> Option<UtcMillis> {
+    match state {
+        RunState::Running { started_at } => Some(*started_at),
+        RunState::Finished(finished) => finished.started_at,
+        RunState::Queued | RunState::Preparing { .. } | RunState::Skipped { .. } => None,
+    }
+}
+
+fn finished_at(state: &RunState) -> Option<UtcMillis> {
+    match state {
+        RunState::Finished(finished) => Some(finished.finished_at),
+        RunState::Skipped { at, .. } => Some(*at),
+        RunState::Queued | RunState::Preparing { .. } | RunState::Running { .. } => None,
+    }
+}
+
+fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(StoreError::corrupt(what))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(StoreError::corrupt(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use hostler_proto::automation::{Policies, RunTarget, ScheduleSpec};
+    use hostler_proto::run::{Finished, RunResult, SkipReason, Trigger};
+    use uuid::Uuid;
+
+    use super::*;
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("host.db")).await.unwrap();
+        (dir, store)
+    }
+
+    fn automation() -> AutomationSpec {
+        AutomationSpec {
+            id: AutomationId(Uuid::from_u128(1)),
+            revision: 1,
+            name: "nightly".into(),
+            agent: "shell".into(),
+            prompt: "true".into(),
+            prompt_version: 1,
+            enabled: true,
+            target: RunTarget::Scratch,
+            schedule: ScheduleSpec {
+                rrule: "FREQ=DAILY".into(),
+                dtstart: jiff::civil::date(2026, 1, 1).at(9, 0, 0, 0),
+                timezone: "UTC".into(),
+                exdates: vec![],
+                rdates: vec![],
+            },
+            plan_after: UtcMillis(0),
+            policies: Policies::default(),
+            env: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn run(number: u128, scheduled_for: i64) -> Run {
+        Run {
+            id: RunId(Uuid::from_u128(number)),
+            automation_id: automation().id,
+            attempt: 1,
+            trigger: Trigger::Schedule,
+            scheduled_for: UtcMillis(scheduled_for),
+            rule_revision: 1,
+            prompt_version: 1,
+            agent: "shell".into(),
+            queued_at: UtcMillis(scheduled_for + 5),
+            workspace_id: None,
+            branch: None,
+            state: RunState::Queued,
+        }
+    }
+
+    fn finished(at: i64) -> Finished {
+        Finished {
+            result: RunResult::Succeeded,
+            started_at: Some(UtcMillis(at - 1)),
+            finished_at: UtcMillis(at),
+            reason: None,
+            exit_code: Some(0),
+            signal: None,
+            outcome: hostler_proto::run::Outcome::default(),
+            log_bytes: 3,
+        }
+    }
+
+    async fn insert_one(store: &Store, run: &Run) -> bool {
+        let mut tx = store.begin().await.unwrap();
+        let new = insert(&mut tx, run, &automation()).await.unwrap();
+        store.commit(tx).await.unwrap();
+        new
+    }
+
+    #[tokio::test]
+    async fn inserting_twice_makes_one_run_and_one_event() {
+        let (_dir, store) = store().await;
+        assert!(insert_one(&store, &run(1, 10)).await);
+        assert!(!insert_one(&store, &run(1, 10)).await);
+        assert_eq!(store.outbox_after(0, 10).await.unwrap().len(), 1);
+        let row = store.run(run(1, 10).id).await.unwrap().unwrap();
+        assert_eq!(row.run, run(1, 10));
+        assert_eq!(row.automation, automation());
+    }
+
+    #[tokio::test]
+    async fn queued_runs_come_in_the_order_of_their_plan() {
+        let (_dir, store) = store().await;
+        for (number, at) in [(1, 30), (2, 10), (3, 20)] {
+            insert_one(&store, &run(number, at)).await;
+        }
+        let queued = store.queued_runs(2).await.unwrap();
+        let plan: Vec<i64> = queued.iter().map(|row| row.run.scheduled_for.0).collect();
+        assert_eq!(plan, [10, 20]);
+    }
+
+    #[tokio::test]
+    async fn a_final_run_does_not_change_again() {
+        let (_dir, store) = store().await;
+        let mut one = run(1, 10);
+        insert_one(&store, &one).await;
+        one.prepare(UtcMillis(11)).unwrap();
+        one.finish(finished(20)).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(update(&mut tx, &one, UtcMillis(20)).await.unwrap());
+        one.state = RunState::Queued;
+        assert!(!update(&mut tx, &one, UtcMillis(21)).await.unwrap());
+        store.commit(tx).await.unwrap();
+        assert!(store.unfinished_runs().await.unwrap().is_empty());
+        assert_eq!(store.outbox_after(0, 10).await.unwrap().len(), 2);
+        let newest = store.newest_runs_of(one.automation_id, 5).await.unwrap();
+        assert_eq!(newest[0].run.state.word(), "succeeded");
+    }
+
+    #[tokio::test]
+    async fn what_recovery_needs_is_remembered() {
+        let (_dir, store) = store().await;
+        let one = run(1, 10);
+        insert_one(&store, &one).await;
+        let place = Place {
+            workspace_id: WorkspaceId(Uuid::from_u128(9)),
+            name: "nightly".into(),
+            path: "/w".into(),
+            root: "/r".into(),
+            branch: None,
+            head: Some("abc".into()),
+            owned: true,
+        };
+        let mut tx = store.begin().await.unwrap();
+        set_place(&mut tx, one.id, &place).await.unwrap();
+        set_launched(&mut tx, one.id, UtcMillis(12)).await.unwrap();
+        request_cancel(&mut tx, one.id, "ann").await.unwrap();
+        request_cancel(&mut tx, one.id, "bob").await.unwrap();
+        assert_eq!(
+            unfinished_of(&mut tx, one.automation_id)
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+        store.commit(tx).await.unwrap();
+        let row = store.run(one.id).await.unwrap().unwrap();
+        assert_eq!(row.place, Some(place));
+        assert_eq!(row.launched_at, Some(UtcMillis(12)));
+        assert_eq!(row.cancel_requested.as_deref(), Some("ann"));
+    }
+
+    #[tokio::test]
+    async fn a_log_is_undelivered_until_its_last_byte_is_acknowledged() {
+        let (_dir, store) = store().await;
+        let mut one = run(1, 10);
+        insert_one(&store, &one).await;
+        assert!(store.undelivered_logs().await.unwrap().is_empty());
+        one.finish(finished(20)).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        set_launched(&mut tx, one.id, UtcMillis(12)).await.unwrap();
+        complete_log(&mut tx, one.id, 3, u32::MAX).await.unwrap();
+        update(&mut tx, &one, UtcMillis(20)).await.unwrap();
+        store.commit(tx).await.unwrap();
+        store.log_acked(one.id, 2).await.unwrap();
+        store.log_acked(one.id, 1).await.unwrap();
+        let expected = LogState {
+            run_id: one.id,
+            acked: 2,
+            complete: Some((3, u32::MAX)),
+        };
+        assert_eq!(store.undelivered_logs().await.unwrap(), [expected]);
+        assert!(store.delivered_spools().await.unwrap().is_empty());
+        store.log_delivered(one.id).await.unwrap();
+        assert!(store.undelivered_logs().await.unwrap().is_empty());
+        let spools = store.delivered_spools().await.unwrap();
+        assert_eq!(spools, [(one.id, UtcMillis(20), 3)]);
+        store.spool_deleted(one.id, UtcMillis(99)).await.unwrap();
+        assert!(store.delivered_spools().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_skipped_run_has_no_log_to_deliver() {
+        let (_dir, store) = store().await;
+        let mut one = run(1, 10);
+        one.state = RunState::Skipped {
+            reason: SkipReason::Overlap,
+            at: UtcMillis(11),
+            count: 1,
+            until: None,
+        };
+        insert_one(&store, &one).await;
+        assert!(store.undelivered_logs().await.unwrap().is_empty());
+        assert!(store.queued_runs(9).await.unwrap().is_empty());
+    }
+}
