@@ -400,7 +400,9 @@ mod tests {
 
     async fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("host.db")).await.unwrap();
+        let store = Store::open(&dir.path().join("host.db"), || {})
+            .await
+            .unwrap();
         (dir, store)
     }
 
