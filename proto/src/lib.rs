@@ -11,5 +11,6 @@ pub mod host;
 pub mod ids;
 pub mod project;
 pub mod run;
+pub mod schedule;
 pub mod time;
 pub mod workspace;
