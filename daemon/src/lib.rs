@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod git;
 mod lifecycle;
 pub mod platform;
 pub mod store;
