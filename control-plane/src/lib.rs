@@ -1,3 +1,89 @@
-//! placeholder
+//! The control plane: the catalog of what an organization has, the MCP server over it, and the
+//! links to its hosts.
+//!
+//! [`open`] takes the port, the lock and the catalog; [`ControlPlane::serve`] serves until told to
+//! stop. Domain operations are functions of an [`App`], a caller and their input; they are the same
+//! for every way in.
 
 pub mod auth;
+pub mod automations;
+mod clock;
+pub mod config;
+pub mod hosts;
+pub mod hosts_catalog;
+pub mod ingest;
+mod lifecycle;
+pub mod names;
+pub mod projects;
+pub mod reconcile;
+pub mod runs;
+pub mod store;
+pub mod workspaces;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use config::Config;
+pub use lifecycle::{ControlPlane, OpenError, ServeError, open};
+
+use hosts::Hosts;
+use store::Store;
+
+/// What every operation works with; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The catalog.
+    pub store: Store,
+    /// The live links.
+    pub hosts: Arc<Hosts>,
+    /// Who this server is.
+    pub server: Arc<Server>,
+    /// Cancelled when the server stops.
+    pub shutdown: CancellationToken,
+    background: TaskTracker,
+}
+
+/// This server's identity and addresses.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Identity of the catalog; hosts sign it when they connect.
+    pub id: Uuid,
+    /// Counts the starts of this catalog's server: presence of an older epoch is void.
+    pub epoch: u64,
+    /// Base address that people and hosts use, without a slash at the end.
+    pub url: String,
+}
+
+impl App {
+    /// Runs something that must not hold its caller up. It ends by itself or is dropped when the
+    /// server stops, so whatever it does has to be resumable from the catalog.
+    pub(crate) fn in_background<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.shutdown.clone();
+        self.background.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+}
+
+/// Stands where an operation's body is not there yet.
+pub(crate) async fn pending<T, I: std::fmt::Debug>(
+    _app: &App,
+    who: &impl std::fmt::Debug,
+    input: I,
+) -> Result<T, hostler_proto::error::Failure> {
+    std::future::ready(()).await;
+    Err(hostler_proto::error::Failure::new(
+        hostler_proto::error::ErrorCode::Unsupported,
+        format!("not yet: {who:?} {input:?}"),
+    ))
+}

@@ -1,0 +1,120 @@
+//! Hosts as the catalog knows them: which ones a caller may use, and which one a name means.
+//!
+//! A host is seen by its owner and by members the owner let in; to everybody else it does not
+//! exist. Links and enrolment are elsewhere (`hosts/`).
+
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::host::{HostFacts, HostLoad};
+use hostler_proto::ids::{HostId, UserId};
+use hostler_proto::time::UtcMillis;
+
+use crate::App;
+use crate::auth::Caller;
+use crate::names::{self, Named};
+use crate::store;
+use crate::store::hosts::HostRow;
+
+/// A host as its users see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostView {
+    /// Identity.
+    pub id: HostId,
+    /// Name, unique in the organization in any case.
+    pub name: String,
+    /// Whether its link is up now.
+    pub online: bool,
+    /// Since when, while online.
+    pub online_since: Option<UtcMillis>,
+    /// When it was last heard of; none before its first connection.
+    pub last_seen_at: Option<UtcMillis>,
+    /// What it says of itself; none before its first connection.
+    pub facts: Option<HostFacts>,
+    /// Latest readings, and when they were taken.
+    pub load: Option<(HostLoad, UtcMillis)>,
+    /// Who enrolled it.
+    pub owner_id: UserId,
+    /// When it was enrolled.
+    pub enrolled_at: UtcMillis,
+}
+
+/// The hosts the caller may use, by name.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    online: Option<bool>,
+) -> Result<Vec<HostView>, Failure> {
+    let rows = store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?;
+    let views = rows.into_iter().map(|row| view(app, row));
+    Ok(views
+        .filter(|host| online.is_none_or(|wanted| host.online == wanted))
+        .collect())
+}
+
+/// The host that an id or a name means.
+pub async fn resolve(app: &App, caller: &Caller, reference: &str) -> Result<HostRow, Failure> {
+    let rows = store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?;
+    let candidates = rows.into_iter().map(named).collect();
+    names::pick("host", "hosts_list", reference, candidates)
+}
+
+/// The named host, or the caller's only one when none is named.
+pub async fn resolve_or_only(
+    app: &App,
+    caller: &Caller,
+    reference: Option<&str>,
+) -> Result<HostRow, Failure> {
+    if let Some(reference) = reference {
+        return resolve(app, caller, reference).await;
+    }
+    let mut rows = store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?;
+    match (rows.pop(), rows.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(Failure::new(
+            ErrorCode::PreconditionFailed,
+            "there is no host to use yet",
+        )
+        .hint("enrol one with `hostler join`, or start `hostler up` on the machine to use")),
+        (Some(last), _) => {
+            rows.push(last);
+            Err(several(&rows))
+        }
+    }
+}
+
+fn several(rows: &[HostRow]) -> Failure {
+    let list = rows
+        .iter()
+        .map(|row| format!("{} ({})", row.name, row.id))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("no host was given and there are {}: {list}", rows.len()),
+    )
+    .hint("pass the id or name of the one to use")
+}
+
+fn named(row: HostRow) -> Named<HostRow> {
+    Named {
+        id: row.id.to_string(),
+        name: row.name.clone(),
+        slug: None,
+        thing: row,
+    }
+}
+
+fn view(app: &App, row: HostRow) -> HostView {
+    let presence = app.hosts.online(row.id);
+    let live_load = presence.and_then(|presence| presence.load);
+    HostView {
+        id: row.id,
+        name: row.name,
+        online: presence.is_some(),
+        online_since: presence.map(|presence| presence.since),
+        last_seen_at: row.last_seen_at,
+        facts: row.facts,
+        load: live_load.zip(row.load_at).or(row.load.zip(row.load_at)),
+        owner_id: row.owner_id,
+        enrolled_at: row.enrolled_at,
+    }
+}

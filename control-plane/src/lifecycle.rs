@@ -1,0 +1,357 @@
+//! From start to stop: the lock, the port, the catalog, the first organization, serving, and an
+//! orderly end within five seconds.
+//!
+//! Nothing is written before the lock is held, and a catalog that does not fit is left untouched.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use hostler_proto::ids::{OrgId, UserId};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::auth::{Scopes, Secret, SecretKind};
+use crate::hosts::Hosts;
+use crate::store::tokens::NewToken;
+use crate::store::{self, Store, StoreError};
+use crate::{App, Config, Server, clock};
+
+/// How long requests and background work get to end after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// How long an enrolment key is good, milliseconds.
+const ENROLMENT_KEY_MS: i64 = 15 * 60 * 1000;
+
+/// Characters of a secret that may be shown to tell keys apart.
+const SHOWN_CHARACTERS: usize = 12;
+
+/// Why the control plane could not start. Nothing was damaged.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be made or written.
+    #[error("cannot write to {path}: {source}. Make it writable for this user, or set HOSTLER_HOME to another folder")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Another process uses this folder.
+    #[error("another control plane{} already runs on {path}. Stop it first, or set HOSTLER_HOME to another folder", .pid.as_ref().map_or(String::new(), |pid| format!(" (process {pid})")))]
+    AlreadyRunning {
+        /// The folder.
+        path: PathBuf,
+        /// The process, as it wrote into the lock file.
+        pid: Option<String>,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}. {}", listen_hint(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] StoreError),
+}
+
+/// Serving ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listening socket failed.
+    #[error("the control plane's listening socket failed: {0}")]
+    Socket(#[source] std::io::Error),
+}
+
+/// A control plane that holds its lock, its port and its catalog.
+#[derive(Debug)]
+pub struct ControlPlane {
+    app: App,
+    listener: TcpListener,
+    first_api_key: Option<String>,
+    _lock: File,
+}
+
+/// Takes the lock and the port and opens the catalog; the first start makes an organization, its
+/// owner and an API key.
+pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
+    let dir = config.dir();
+    make_private_dir(&config.home)?;
+    make_private_dir(&dir)?;
+    let lock = take_lock(&dir)?;
+    let listener = listen(config.listen).await?;
+    let store = Store::open(&private_file(&dir.join("catalog.db"))?).await?;
+    let first_api_key = first_start(&store).await?;
+    let server = identify(&store, &config, &listener).await?;
+    let app = App {
+        store,
+        hosts: Arc::new(Hosts::default()),
+        server: Arc::new(server),
+        shutdown: CancellationToken::new(),
+        background: TaskTracker::new(),
+    };
+    Ok(ControlPlane {
+        app,
+        listener,
+        first_api_key,
+        _lock: lock,
+    })
+}
+
+impl ControlPlane {
+    /// The shared state, for what is started beside the server.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The API key made by the first start: this is the only time it can be shown.
+    pub fn first_api_key(&self) -> Option<&str> {
+        self.first_api_key.as_deref()
+    }
+
+    /// Base address.
+    pub fn url(&self) -> &str {
+        &self.app.server.url
+    }
+
+    /// Address of the MCP server.
+    pub fn mcp_url(&self) -> String {
+        format!("{}/api/v2/agent/mcp", self.app.server.url)
+    }
+
+    /// A further API key of the first organization's owner.
+    pub async fn issue_api_key(&self, name: &str) -> Result<String, StoreError> {
+        self.issue(SecretKind::ApiKey, name, None).await
+    }
+
+    /// A single-use key that enrols one host for the first organization's owner, good for 15
+    /// minutes.
+    pub async fn enrolment_key(&self) -> Result<String, StoreError> {
+        self.issue(SecretKind::EnrolmentKey, "host enrolment", Some(ENROLMENT_KEY_MS))
+            .await
+    }
+
+    async fn issue(
+        &self,
+        kind: SecretKind,
+        name: &str,
+        good_ms: Option<i64>,
+    ) -> Result<String, StoreError> {
+        let store = &self.app.store;
+        let owner = store::members::first_owner(store).await?;
+        let (org, member) = owner.ok_or_else(|| {
+            StoreError::unreadable("first organization")("the catalog has no owner")
+        })?;
+        let (secret, token) = mint(kind, name, org, member.user_id, good_ms);
+        let mut tx = store.begin().await?;
+        store::tokens::insert(&mut tx, &token).await?;
+        store.commit(tx).await?;
+        Ok(secret.expose().to_owned())
+    }
+
+    /// Serves until `shutdown`, then ends within five seconds.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let Self { app, listener, .. } = self;
+        let stopping = app.shutdown.clone();
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "nodelay");
+            }
+        });
+        let serving = axum::serve(listener, router(&app)).with_graceful_shutdown({
+            let stopping = stopping.clone();
+            async move { stopping.cancelled().await }
+        });
+        let deadline = async {
+            shutdown.cancelled().await;
+            stopping.cancel();
+            tokio::time::sleep(GRACE).await;
+        };
+        let served = tokio::select! {
+            served = async { serving.await } => served,
+            () = deadline => Ok(()),
+        };
+        stopping.cancel();
+        app.background.close();
+        if tokio::time::timeout(GRACE, app.background.wait()).await.is_err() {
+            tracing::warn!("background work did not end in time");
+        }
+        app.store.close().await;
+        served.map_err(ServeError::Socket)
+    }
+}
+
+fn router(app: &App) -> Router {
+    let health = Router::new().route("/healthz", get(async || "ok"));
+    health.with_state(app.clone())
+}
+
+fn make_private_dir(path: &Path) -> Result<(), OpenError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| OpenError::Folder {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The file, made 0600 if it is new; refused if it cannot be written.
+fn private_file(path: &Path) -> Result<PathBuf, OpenError> {
+    open_private(path)?;
+    Ok(path.to_owned())
+}
+
+fn open_private(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| OpenError::Folder {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// The lock of one control plane per folder; it ends with the process, however that ends.
+fn take_lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let mut file = open_private(&path)?;
+    let failed = |source| OpenError::Folder {
+        path: path.clone(),
+        source,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).map_err(failed)?;
+            let pid = pid.trim();
+            return Err(OpenError::AlreadyRunning {
+                path: dir.to_owned(),
+                pid: (!pid.is_empty()).then(|| pid.to_owned()),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, OpenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| OpenError::Listen { address, source })
+}
+
+fn listen_hint(source: &std::io::Error) -> &'static str {
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        "Another program has that port: stop it, or choose another with --port"
+    } else {
+        "Choose another address or port with --port"
+    }
+}
+
+/// Makes the first organization, its owner and an API key, unless there is one.
+async fn first_start(store: &Store) -> Result<Option<String>, StoreError> {
+    if store::members::first_owner(store).await?.is_some() {
+        return Ok(None);
+    }
+    let now = clock::wall();
+    let org = OrgId::fresh(now, &clock::id_entropy());
+    let user = UserId::fresh(now, &clock::id_entropy());
+    let (secret, token) = mint(SecretKind::ApiKey, "first key", org, user, None);
+    let mut tx = store.begin().await?;
+    store::members::insert_org(&mut tx, org, "Home", now).await?;
+    store::members::insert_user(&mut tx, user, "owner@localhost", "Owner", now).await?;
+    store::members::insert_member(&mut tx, org, user, "owner", now).await?;
+    store::tokens::insert(&mut tx, &token).await?;
+    store.commit(tx).await?;
+    Ok(Some(secret.expose().to_owned()))
+}
+
+fn mint(
+    kind: SecretKind,
+    name: &str,
+    org: OrgId,
+    user: UserId,
+    good_ms: Option<i64>,
+) -> (Secret, NewToken) {
+    let now = clock::wall();
+    let secret = Secret::mint(kind, &clock::random());
+    let token = NewToken {
+        id: hostler_proto::ids::uuid_v7(now, &clock::id_entropy()),
+        kind: kind.word().to_owned(),
+        hash: secret.hash().to_string(),
+        prefix: secret.expose().chars().take(SHOWN_CHARACTERS).collect(),
+        org_id: org,
+        user_id: user,
+        name: name.to_owned(),
+        scopes: Scopes::all().to_string(),
+        audience: None,
+        client_id: None,
+        family_id: None,
+        created_at: now,
+        expires_at: good_ms.map(|ms| now.plus_ms(ms)),
+    };
+    (secret, token)
+}
+
+/// The catalog's identity (made once) and this start's number; whoever was connected to the last
+/// server is not connected to this one.
+async fn identify(
+    store: &Store,
+    config: &Config,
+    listener: &TcpListener,
+) -> Result<Server, OpenError> {
+    let known = store::meta::get(store, "server_id").await?;
+    let id = match known {
+        Some(text) => text
+            .parse::<Uuid>()
+            .map_err(StoreError::unreadable("server id"))?,
+        None => hostler_proto::ids::uuid_v7(clock::wall(), &clock::id_entropy()),
+    };
+    let epoch = store::meta::get(store, "epoch")
+        .await?
+        .map_or(Ok(0), |text| text.parse::<u64>())
+        .map_err(StoreError::unreadable("epoch"))?
+        + 1;
+    let mut tx = store.begin().await?;
+    store::meta::set(&mut tx, "server_id", &id.to_string()).await?;
+    store::meta::set(&mut tx, "epoch", &epoch.to_string()).await?;
+    store::hosts::reset_presence(&mut tx).await?;
+    store.commit(tx).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| OpenError::Listen {
+            address: config.listen,
+            source,
+        })?;
+    Ok(Server {
+        id,
+        epoch,
+        url: base_url(config, address),
+    })
+}
+
+fn base_url(config: &Config, address: SocketAddr) -> String {
+    match &config.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
+        None => format!("http://{address}"),
+    }
+}

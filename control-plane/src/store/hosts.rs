@@ -1,0 +1,319 @@
+//! Hosts: enrolment, facts, presence, and the counters of their link.
+//!
+//! `online` here is what was last written; whether a link is up now is asked of `Hosts`.
+
+use hostler_proto::host::{HostFacts, HostLoad};
+use hostler_proto::ids::{HostId, OrgId, UserId};
+use hostler_proto::time::UtcMillis;
+
+use super::row::{Columns, json, signed};
+use super::{Store, StoreError, Tx};
+
+/// A host to enrol.
+#[derive(Clone, Debug)]
+pub struct NewHost {
+    /// Identity.
+    pub id: HostId,
+    /// The organization it belongs to.
+    pub org_id: OrgId,
+    /// Who enrols it.
+    pub owner_id: UserId,
+    /// Name, unique in the organization in any case.
+    pub name: String,
+    /// Ed25519 public key, hex.
+    pub public_key: String,
+    /// When.
+    pub enrolled_at: UtcMillis,
+}
+
+/// An enrolled host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostRow {
+    /// Identity.
+    pub id: HostId,
+    /// The organization it belongs to.
+    pub org_id: OrgId,
+    /// Who enrolled it.
+    pub owner_id: UserId,
+    /// Name.
+    pub name: String,
+    /// Ed25519 public key, hex.
+    pub public_key: String,
+    /// The key before the last rotation, and until when it is still good.
+    pub old_public_key: Option<(String, UtcMillis)>,
+    /// When it was enrolled.
+    pub enrolled_at: UtcMillis,
+    /// When it was removed.
+    pub revoked_at: Option<UtcMillis>,
+    /// What it says of itself.
+    pub facts: Option<HostFacts>,
+    /// Latest stored readings.
+    pub load: Option<HostLoad>,
+    /// When they were taken.
+    pub load_at: Option<UtcMillis>,
+    /// When it was last heard of.
+    pub last_seen_at: Option<UtcMillis>,
+    /// Revision its automations should be at.
+    pub desired_revision: u64,
+    /// Revision it said it applied.
+    pub applied_revision: u64,
+    /// The last event committed.
+    pub event_seq: u64,
+}
+
+/// Enrols a host. A second one of the same name is refused as a duplicate.
+pub async fn insert(tx: &mut Tx, host: &NewHost) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO hosts (id, org_id, owner_id, name, name_key, public_key, enrolled_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(host.id.to_string())
+    .bind(host.org_id.to_string())
+    .bind(host.owner_id.to_string())
+    .bind(&host.name)
+    .bind(host.name.to_lowercase())
+    .bind(&host.public_key)
+    .bind(host.enrolled_at.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("enrols a host"))?;
+    Ok(())
+}
+
+/// The host with this id, of any organization, also a removed one: for links, not for callers.
+pub async fn by_id(store: &Store, id: HostId) -> Result<Option<HostRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM hosts WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(store.reader())
+        .await
+        .map_err(StoreError::at("looks up a host"))?;
+    row.map(|row| host(Columns::of("host", &row))).transpose()
+}
+
+/// The same, inside a write transaction.
+pub async fn by_id_in(tx: &mut Tx, id: HostId) -> Result<Option<HostRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM hosts WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up a host"))?;
+    row.map(|row| host(Columns::of("host", &row))).transpose()
+}
+
+/// The hosts that a member owns or was let into, by name.
+pub async fn usable(store: &Store, org: OrgId, user: UserId) -> Result<Vec<HostRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM hosts h WHERE h.org_id = $1 AND h.revoked_at IS NULL AND (h.owner_id = $2 \
+         OR EXISTS (SELECT 1 FROM host_grants g WHERE g.host_id = h.id AND g.user_id = $2)) \
+         ORDER BY h.name_key",
+    )
+    .bind(org.to_string())
+    .bind(user.to_string())
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists hosts"))?;
+    rows.iter()
+        .map(|row| host(Columns::of("host", row)))
+        .collect()
+}
+
+/// Lets a member use a host.
+pub async fn grant(
+    tx: &mut Tx,
+    id: HostId,
+    user: UserId,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO host_grants (host_id, user_id, created_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (host_id, user_id) DO NOTHING",
+    )
+    .bind(id.to_string())
+    .bind(user.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("grants a host"))?;
+    Ok(())
+}
+
+/// Removes a host: its key is no longer good and its name is free. False when it was before.
+pub async fn revoke(tx: &mut Tx, id: HostId, now: UtcMillis) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE hosts SET revoked_at = $2, online = 0 WHERE id = $1 AND revoked_at IS NULL",
+    )
+    .bind(id.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("removes a host"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that nobody is connected: what a server does before it takes links.
+pub async fn reset_presence(tx: &mut Tx) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET online = 0, online_since = NULL WHERE online = 1")
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("resets presence"))?;
+    Ok(())
+}
+
+/// Notes a connection, and the revision of automations the host has.
+pub async fn connected(
+    tx: &mut Tx,
+    id: HostId,
+    epoch: u64,
+    applied_revision: u64,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE hosts SET online = 1, epoch = $2, online_since = $3, last_seen_at = $3, \
+         applied_revision = $4 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(signed(epoch))
+    .bind(now.0)
+    .bind(signed(applied_revision))
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("notes a connection"))?;
+    Ok(())
+}
+
+/// Notes that a host's link is gone.
+pub async fn disconnected(tx: &mut Tx, id: HostId, now: UtcMillis) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE hosts SET online = 0, online_since = NULL, last_seen_at = $2 \
+         WHERE id = $1 AND online = 1",
+    )
+    .bind(id.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("notes a lost connection"))?;
+    Ok(())
+}
+
+/// Notes a heartbeat's readings.
+pub async fn set_load(
+    tx: &mut Tx,
+    id: HostId,
+    load: &HostLoad,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET load_now = $2, load_at = $3, last_seen_at = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(json("host load", load)?)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a heartbeat"))?;
+    Ok(())
+}
+
+/// Notes what a host says of itself.
+pub async fn set_facts(tx: &mut Tx, id: HostId, facts: &HostFacts) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET facts = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(json("host facts", facts)?)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a host's facts"))?;
+    Ok(())
+}
+
+/// Moves the cursor of committed events.
+pub async fn set_event_seq(tx: &mut Tx, id: HostId, seq: u64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET event_seq = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(signed(seq))
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("moves the event cursor"))?;
+    Ok(())
+}
+
+/// Notes the revision a host applied.
+pub async fn set_applied(tx: &mut Tx, id: HostId, revision: u64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET applied_revision = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(signed(revision))
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes an applied revision"))?;
+    Ok(())
+}
+
+/// Moves a host's desired state on by one and returns the new revision.
+pub async fn next_revision(tx: &mut Tx, id: HostId) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "UPDATE hosts SET desired_revision = desired_revision + 1 WHERE id = $1 \
+         RETURNING desired_revision",
+    )
+    .bind(id.to_string())
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(StoreError::at("moves a host's desired state"))?;
+    Columns::of("host", &row).count("desired_revision")
+}
+
+/// Sets aside an event that can never be applied.
+pub async fn refuse_event(
+    tx: &mut Tx,
+    id: HostId,
+    seq: u64,
+    event: &str,
+    reason: &str,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO refused_events (host_id, seq, event, reason, at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (host_id, seq) DO NOTHING",
+    )
+    .bind(id.to_string())
+    .bind(signed(seq))
+    .bind(event)
+    .bind(reason)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("sets an event aside"))?;
+    Ok(())
+}
+
+/// The events of a host that were set aside, with their reasons, oldest first.
+pub async fn refused_events(store: &Store, id: HostId) -> Result<Vec<(u64, String)>, StoreError> {
+    let rows = sqlx::query("SELECT seq, reason FROM refused_events WHERE host_id = $1 ORDER BY seq")
+        .bind(id.to_string())
+        .fetch_all(store.reader())
+        .await
+        .map_err(StoreError::at("lists refused events"))?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("refused event", row);
+            Ok((columns.count("seq")?, columns.text("reason")?))
+        })
+        .collect()
+}
+
+fn host(columns: Columns<'_>) -> Result<HostRow, StoreError> {
+    let old_key = columns.maybe_text("old_public_key")?;
+    Ok(HostRow {
+        id: columns.parsed("id")?,
+        org_id: columns.parsed("org_id")?,
+        owner_id: columns.parsed("owner_id")?,
+        name: columns.text("name")?,
+        public_key: columns.text("public_key")?,
+        old_public_key: old_key.zip(columns.maybe_time("old_key_until")?),
+        enrolled_at: columns.time("enrolled_at")?,
+        revoked_at: columns.maybe_time("revoked_at")?,
+        facts: columns.maybe_json("facts")?,
+        load: columns.maybe_json("load_now")?,
+        load_at: columns.maybe_time("load_at")?,
+        last_seen_at: columns.maybe_time("last_seen_at")?,
+        desired_revision: columns.count("desired_revision")?,
+        applied_revision: columns.count("applied_revision")?,
+        event_seq: columns.count("event_seq")?,
+    })
+}

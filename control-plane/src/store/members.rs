@@ -1,0 +1,119 @@
+//! Organizations, people, and who belongs where in which role.
+
+use hostler_proto::ids::{OrgId, UserId};
+use hostler_proto::time::UtcMillis;
+
+use super::row::Columns;
+use super::{Store, StoreError, Tx};
+
+/// A member of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The person.
+    pub user_id: UserId,
+    /// Their email as they wrote it.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// The role's word: `owner`, `admin` or `member`.
+    pub role: String,
+}
+
+/// Makes an organization.
+pub async fn insert_org(
+    tx: &mut Tx,
+    id: OrgId,
+    name: &str,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO organizations (id, name, created_at) VALUES ($1, $2, $3)")
+        .bind(id.to_string())
+        .bind(name)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("makes an organization"))?;
+    Ok(())
+}
+
+/// Makes a person. A second one with the same email, in any case, is refused as a duplicate.
+pub async fn insert_user(
+    tx: &mut Tx,
+    id: UserId,
+    email: &str,
+    name: &str,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO users (id, email, email_key, name, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(id.to_string())
+    .bind(email)
+    .bind(email.to_lowercase())
+    .bind(name)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("makes a user"))?;
+    Ok(())
+}
+
+/// Lets a person into an organization.
+pub async fn insert_member(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+    role: &str,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO members (org_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(org.to_string())
+        .bind(user.to_string())
+        .bind(role)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("adds a member"))?;
+    Ok(())
+}
+
+/// The members of an organization, by email.
+pub async fn list(store: &Store, org: OrgId) -> Result<Vec<MemberRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT u.id, u.email, u.name, m.role FROM members m JOIN users u ON u.id = m.user_id \
+         WHERE m.org_id = $1 ORDER BY u.email_key",
+    )
+    .bind(org.to_string())
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists members"))?;
+    rows.iter()
+        .map(|row| member(Columns::of("member", row)))
+        .collect()
+}
+
+/// The oldest organization and its owner: who works with the data of a machine used alone.
+pub async fn first_owner(store: &Store) -> Result<Option<(OrgId, MemberRow)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT o.id AS org_id, u.id, u.email, u.name, m.role FROM organizations o \
+         JOIN members m ON m.org_id = o.id AND m.role = 'owner' JOIN users u ON u.id = m.user_id \
+         ORDER BY o.created_at, o.id, m.created_at, u.id LIMIT 1",
+    )
+    .fetch_optional(store.reader())
+    .await
+    .map_err(StoreError::at("finds the first owner"))?;
+    row.map(|row| {
+        let columns = Columns::of("organization", &row);
+        Ok((columns.parsed("org_id")?, member(columns)?))
+    })
+    .transpose()
+}
+
+fn member(columns: Columns<'_>) -> Result<MemberRow, StoreError> {
+    Ok(MemberRow {
+        user_id: columns.parsed("id")?,
+        email: columns.text("email")?,
+        name: columns.text("name")?,
+        role: columns.text("role")?,
+    })
+}

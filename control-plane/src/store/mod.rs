@@ -1,0 +1,203 @@
+//! The catalog's database: SQLite now, in SQL that PostgreSQL takes too. One file per noun.
+//!
+//! Reads take the [`Store`]; writes take a [`Tx`], so that what belongs together commits together.
+//! A write transaction holds the one writing connection from its start (`BEGIN IMMEDIATE`), so it
+//! never fails half-way for another writer. The store takes no decisions and asks no clock.
+
+pub mod automations;
+pub mod commands;
+pub mod hosts;
+pub mod logs;
+pub mod members;
+pub mod meta;
+pub mod projects;
+mod row;
+pub mod runs;
+pub mod tokens;
+pub mod workspaces;
+
+use std::path::{Path, PathBuf};
+
+use hostler_proto::error::{ErrorCode, Failure};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, ConnectOptions, Executor};
+
+/// A write transaction. It rolls back when dropped.
+pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
+
+/// Connections for reading.
+const READERS: u32 = 4;
+
+/// Each connection's settings. `busy_timeout` is in milliseconds; FULL, because an
+/// acknowledgement makes the host forget what it sent: a commit must outlive the machine.
+const SETTINGS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+/// What can go wrong with the catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or failed.
+    #[error("the catalog {operation}: {source}")]
+    Database {
+        /// What was being done.
+        operation: &'static str,
+        /// The database's words.
+        source: sqlx::Error,
+    },
+    /// The file cannot be opened, is not a database, or is damaged.
+    #[error(
+        "the catalog {path} cannot be opened: {source}. Nothing was changed: restore the file from a backup, or move it away to start anew"
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The database's words.
+        source: sqlx::Error,
+    },
+    /// The file was written by a newer program, or its history does not match.
+    #[error(
+        "the catalog {path} does not fit this program ({source}). Nothing was changed: start the newer hostler that wrote it"
+    )]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What did not match.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A row holds text this program cannot read.
+    #[error("the catalog holds a {what} that cannot be read: {source}")]
+    Unreadable {
+        /// What kind of row.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// Wraps the database's error with the operation that met it.
+    pub(crate) fn at(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Database { operation, source }
+    }
+
+    /// Wraps a value that cannot be read or written.
+    pub(crate) fn unreadable<E>(what: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Unreadable {
+            what,
+            source: source.into(),
+        }
+    }
+
+    /// Whether a unique index refused the write.
+    pub fn is_duplicate(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => source
+                .as_database_error()
+                .is_some_and(sqlx::error::DatabaseError::is_unique_violation),
+            Self::Open { .. } | Self::Schema { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+}
+
+/// What a user is told when the catalog fails: no SQL, and that trying again is right.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "catalog");
+        Self::new(ErrorCode::HostError, "the control plane's catalog failed")
+            .hint("try again; if it goes on, look at the control plane's log")
+            .detail(error.to_string())
+    }
+}
+
+/// The catalog, shared by handle.
+#[derive(Clone, Debug)]
+pub struct Store {
+    readers: AnyPool,
+    writer: AnyPool,
+}
+
+impl Store {
+    /// Opens (or creates) the catalog at `path` and brings its schema up to date. A file that does
+    /// not fit is left as it is.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let open = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let writer = pool(path, 1).await.map_err(open)?;
+        sqlx::migrate!("./migrations")
+            .run(&writer)
+            .await
+            .map_err(|source| misfit(path, source))?;
+        let readers = pool(path, READERS).await.map_err(open)?;
+        Ok(Self { readers, writer })
+    }
+
+    /// Starts a write transaction; waits its turn behind other writers.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(StoreError::at("begins a transaction"))
+    }
+
+    /// Commits: only after this may anything be said or done about it.
+    pub async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
+        tx.commit().await.map_err(StoreError::at("commits"))
+    }
+
+    /// Closes the database, writing the log back into it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    pub(crate) fn reader(&self) -> &AnyPool {
+        &self.readers
+    }
+}
+
+/// A schema error, or a damaged file that showed itself only while migrating.
+fn misfit(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
+    let path = path.to_owned();
+    match source {
+        sqlx::migrate::MigrateError::Execute(source) => StoreError::Open { path, source },
+        source => StoreError::Schema { path, source },
+    }
+}
+
+async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
+    let options = database_url(path)
+        .parse::<AnyConnectOptions>()?
+        .disable_statement_logging();
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                connection.execute(SETTINGS).await?;
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await
+}
+
+/// `sqlite://` and the path, with every byte escaped that a URL could take for something else.
+fn database_url(path: &Path) -> String {
+    use std::fmt::Write as _;
+    let mut url = String::from("sqlite://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            write!(url, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+    url + "?mode=rwc"
+}
