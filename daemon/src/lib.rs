@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod git;
 mod lifecycle;
+pub mod link;
 pub mod platform;
 pub mod store;
 
