@@ -6,7 +6,9 @@
 
 pub mod meta;
 pub mod outbox;
+pub mod projects;
 pub mod runs;
+pub mod workspaces;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
