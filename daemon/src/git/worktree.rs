@@ -18,9 +18,7 @@ use super::entries::{self, Entry, Holder};
 
 use super::system::Watch;
 use super::tools::Tools;
-use super::{
-    CommitId, Engine, Error, Git, Limits, Repo, files, hooks, names, refs, repo, trash,
-};
+use super::{CommitId, Engine, Error, Git, Limits, Repo, files, hooks, names, refs, repo, trash};
 
 /// How the lock reason of an unfinished worktree starts; the plan's token follows.
 pub const LOCK_REASON: &str = "hostler: creating ";
