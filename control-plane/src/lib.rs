@@ -13,11 +13,14 @@ pub mod hosts;
 pub mod hosts_catalog;
 pub mod ingest;
 mod lifecycle;
+mod mcp;
 pub mod names;
+pub mod patch;
 pub mod projects;
 pub mod reconcile;
 pub mod runs;
 pub mod store;
+pub mod tasks;
 pub mod workspaces;
 
 use std::future::Future;

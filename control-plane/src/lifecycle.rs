@@ -195,7 +195,9 @@ impl ControlPlane {
 
 fn router(app: &App) -> Router {
     let health = Router::new().route("/healthz", get(async || "ok"));
-    health.with_state(app.clone())
+    health
+        .with_state(app.clone())
+        .merge(crate::mcp::router(app))
 }
 
 fn make_private_dir(path: &Path) -> Result<(), OpenError> {

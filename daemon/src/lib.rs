@@ -1,15 +1,11 @@
 //! The host daemon: registers git projects, makes workspaces, fires schedules from its own database
 //! and runs agents unattended, whether or not the control plane can be reached.
 
-pub mod busy;
 pub mod clock;
 pub mod config;
-mod failure;
 pub mod git;
 mod lifecycle;
-pub mod link;
 pub mod platform;
-pub mod setup;
 pub mod store;
 
 use std::sync::Arc;
@@ -18,7 +14,6 @@ use tokio::sync::Notify;
 
 pub use lifecycle::{DaemonError, run};
 
-use busy::Busy;
 use config::{Config, Layout};
 use store::Store;
 
@@ -31,10 +26,6 @@ pub struct Context {
     pub config: Arc<Config>,
     /// The truth.
     pub store: Store,
-    /// The system's git and who may change which repository.
-    pub git: Arc<git::Tools>,
-    /// Who is at work on what.
-    pub busy: Arc<Busy>,
     /// Who to wake after a commit.
     pub signals: Arc<Signals>,
 }

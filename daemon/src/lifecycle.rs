@@ -70,7 +70,6 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     let mut parts = Parts::new(shutdown.child_token());
     start(&context, &mut parts);
     let ended = parts.until(&shutdown).await;
-    context.git.stop();
     parts.stop().await;
     context.store.close().await;
     ended
@@ -95,8 +94,6 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
         layout: Arc::new(layout),
         config: Arc::new(config),
         store,
-        git: Arc::new(crate::git::Tools::of_the_daemon()),
-        busy: Arc::default(),
         signals,
     })
 }

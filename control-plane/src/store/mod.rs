@@ -13,6 +13,7 @@ pub mod meta;
 pub mod projects;
 mod row;
 pub mod runs;
+pub mod tasks;
 pub mod tokens;
 pub mod workspaces;
 

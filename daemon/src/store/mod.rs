@@ -6,9 +6,7 @@
 
 pub mod meta;
 pub mod outbox;
-pub mod projects;
 pub mod runs;
-pub mod workspaces;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -29,7 +29,6 @@ mod batch;
 mod calendar;
 mod cron;
 mod describe;
-mod describe_times;
 mod error;
 mod generate;
 mod notes;
@@ -37,8 +36,6 @@ mod parts;
 mod product;
 mod series;
 mod text;
-mod times;
-mod words;
 mod zone;
 
 use jiff::civil::DateTime;

@@ -6,10 +6,6 @@
     reason = "tests stop at the first surprise"
 )]
 
-mod batch;
-mod describe;
-mod properties;
-mod refusals;
 mod vectors;
 
 use hostler_proto::schedule::{Schedule, ScheduleError, ScheduleText};

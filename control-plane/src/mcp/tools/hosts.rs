@@ -1,0 +1,7 @@
+//! Tools for hosts.
+
+use super::Entry;
+
+pub(super) fn tools() -> Vec<Entry> {
+    Vec::new()
+}

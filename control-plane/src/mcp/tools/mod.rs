@@ -1,0 +1,188 @@
+//! The tools: what each is called, takes, gives and may do, and the one path every call takes.
+//!
+//! A tool's file holds its types (schemas come from them), its description and a thin call of the
+//! domain operation. Order is fixed, so that every listing is the same bytes.
+
+mod automations;
+mod fixtures;
+mod hosts;
+mod projects;
+mod tasks;
+mod workspaces;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hostler_proto::error::{ErrorCode, Failure};
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::progress::ProgressSender;
+use super::{schema, validate};
+use crate::App;
+use crate::auth::{Caller, Scope};
+
+/// One call of a tool: who calls, on what, and where progress goes.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) app: App,
+    pub(super) caller: Caller,
+    /// None when the client gave no progress token.
+    pub(super) progress: Option<ProgressSender>,
+}
+
+/// What is said of a tool besides its schemas.
+struct About {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    scope: Scope,
+    effect: Effect,
+    /// Whether it reaches beyond what Hostler keeps (a git remote, an agent).
+    open_world: bool,
+}
+
+/// What a call of a tool does, as its annotations say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Adds something each time.
+    Adds,
+    /// Adds something; a repeat finds it there.
+    AddsOnce,
+    /// Changes what is there; a repeat changes nothing more.
+    Changes,
+    /// Removes something for good; a repeat removes nothing more.
+    Removes,
+}
+
+/// A tool as it is called.
+pub(super) struct Entry {
+    pub(super) tool: Tool,
+    scope: Scope,
+    run: Run,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
+type Run = Box<dyn Fn(Call, Value) -> Answer + Send + Sync>;
+
+/// Every tool, in the order they are listed.
+#[derive(Clone)]
+pub(super) struct Tools(Arc<Inner>);
+
+struct Inner {
+    list: Vec<Entry>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Tools {
+    /// All tools; with the conformance suite's fixtures when asked.
+    pub(super) fn new(fixtures: bool) -> Self {
+        let mut list: Vec<Entry> = [
+            tasks::tools(),
+            workspaces::tools(),
+            automations::tools(),
+            projects::tools(),
+            hosts::tools(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if fixtures {
+            list.extend(fixtures::tools());
+        }
+        let names = list.iter().map(|entry| entry.tool.name.to_string());
+        let by_name = names.enumerate().map(|(at, name)| (name, at)).collect();
+        Self(Arc::new(Inner { list, by_name }))
+    }
+
+    pub(super) fn list(&self) -> Vec<Tool> {
+        self.0.list.iter().map(|entry| entry.tool.clone()).collect()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.0.by_name.get(name).and_then(|at| self.0.list.get(*at))
+    }
+}
+
+impl Entry {
+    /// Scope, then arguments, then the operation.
+    pub(super) async fn call(&self, call: Call, arguments: JsonObject) -> Result<Value, Failure> {
+        call.caller.require(self.scope)?;
+        let arguments = validate::arguments(&self.tool.name, &self.tool.input_schema, arguments)?;
+        (self.run)(call, arguments).await
+    }
+
+    /// The failure of a call whose arguments are no object at all.
+    pub(super) fn no_object(&self) -> Failure {
+        validate::no_object(&self.tool.name, &self.tool.input_schema)
+    }
+}
+
+/// Puts a tool together from what is said of it and the function that does it.
+fn entry<I, O, F, R>(about: &About, run: F) -> Entry
+where
+    I: DeserializeOwned + JsonSchema,
+    O: Serialize + JsonSchema,
+    F: Fn(Call, I) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<O, Failure>> + Send + 'static,
+{
+    let annotations = about.annotations();
+    let mut tool = Tool::new(
+        about.name,
+        about.description,
+        Arc::new(schema::of_input::<I>()),
+    );
+    tool.title = Some(about.title.to_owned());
+    tool.output_schema = Some(Arc::new(schema::of_output::<O>()));
+    tool.annotations = Some(annotations);
+    let run: Run = Box::new(move |call, arguments| {
+        let run = run.clone();
+        Box::pin(async move {
+            let input = serde_json::from_value::<I>(arguments).map_err(|error| unread(&error))?;
+            let output = run(call, input).await?;
+            serde_json::to_value(output).map_err(|error| unwritten(&error))
+        })
+    });
+    Entry {
+        tool,
+        scope: about.scope,
+        run,
+    }
+}
+
+impl About {
+    fn annotations(&self) -> ToolAnnotations {
+        let effect = self.effect;
+        ToolAnnotations::from_raw(
+            Some(self.title.to_owned()),
+            Some(effect == Effect::Reads),
+            Some(effect == Effect::Removes),
+            Some(effect != Effect::Adds),
+            Some(self.open_world),
+        )
+    }
+}
+
+/// What the schema let through and the type does not take (a number beyond its range).
+fn unread(error: &serde_json::Error) -> Failure {
+    Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("the arguments cannot be read: {error}"),
+    )
+}
+
+fn unwritten(error: &serde_json::Error) -> Failure {
+    tracing::error!(%error, "a tool's result cannot be written as JSON");
+    Failure::new(
+        ErrorCode::HostError,
+        "the result could not be written as JSON",
+    )
+    .hint("this is a fault of the control plane: look at its log")
+}

@@ -1,0 +1,7 @@
+//! Tools for projects.
+
+use super::Entry;
+
+pub(super) fn tools() -> Vec<Entry> {
+    Vec::new()
+}

@@ -1,0 +1,7 @@
+//! Tools for workspaces.
+
+use super::Entry;
+
+pub(super) fn tools() -> Vec<Entry> {
+    Vec::new()
+}

@@ -1,0 +1,655 @@
+//! Tasks: the organization's work items, which people and agents plan and work through.
+//!
+//! Everybody of an organization sees and changes its tasks. A task's slug is made from its first
+//! title and never changes; a deleted task is gone and its slug free. When a task started and
+//! completed follows from its status and is nobody's to set.
+
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{OrgId, TaskId, UserId, WorkspaceId};
+use hostler_proto::time::UtcMillis;
+use uuid::Uuid;
+
+use crate::App;
+use crate::auth::Caller;
+use crate::clock;
+use crate::names::{missing, shortened};
+use crate::patch::Patch;
+use crate::store;
+pub use crate::store::tasks::{PersonRow as Person, StatusRow as Status, TaskRow as Task};
+
+/// How urgent a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Now.
+    Urgent,
+    /// Soon.
+    High,
+    /// In its turn.
+    Medium,
+    /// When there is time.
+    Low,
+    /// Not said.
+    None,
+}
+
+/// What kind of state a status is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StatusKind {
+    Backlog,
+    Unstarted,
+    Started,
+    Completed,
+    Canceled,
+}
+
+/// A task with the workspaces made for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskView {
+    /// The record.
+    pub task: Task,
+    /// Workspaces made for it, on hosts the caller may use.
+    pub workspace_ids: Vec<WorkspaceId>,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListTasks {
+    /// A status name or type, in any case.
+    pub status: Option<String>,
+    /// A status id.
+    pub status_id: Option<String>,
+    /// This priority.
+    pub priority: Option<Priority>,
+    /// Id or email of whom they are for.
+    pub assignee: Option<String>,
+    /// Only the caller's own work.
+    pub assignee_me: bool,
+    /// Only what the caller made.
+    pub creator_me: bool,
+    /// Every one of these labels, in any case.
+    pub labels: Vec<String>,
+    /// Text in title, description or slug, in any case.
+    pub search: Option<String>,
+    /// How many.
+    pub limit: u32,
+    /// How many to leave out first.
+    pub offset: u64,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskPage {
+    /// The page, newest first.
+    pub tasks: Vec<TaskView>,
+    /// How many there are in all.
+    pub total: u64,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// What to make.
+#[derive(Clone, Debug, Default)]
+pub struct CreateTask {
+    /// Title, 1..=500 characters.
+    pub title: String,
+    /// Description.
+    pub description: Option<String>,
+    /// Status name or type; none (and no id) is the first of type backlog.
+    pub status: Option<String>,
+    /// Status id.
+    pub status_id: Option<String>,
+    /// Priority; none is [`Priority::None`].
+    pub priority: Option<Priority>,
+    /// Id or email of whom it is for.
+    pub assignee: Option<String>,
+    /// Estimate, above 0.
+    pub estimate: Option<f64>,
+    /// When it is due.
+    pub due_at: Option<UtcMillis>,
+    /// Labels.
+    pub labels: Vec<String>,
+}
+
+/// What to change; what is left out stays.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateTask {
+    /// Title.
+    pub title: Option<String>,
+    /// Description.
+    pub description: Patch<String>,
+    /// Status name or type.
+    pub status: Option<String>,
+    /// Status id.
+    pub status_id: Option<String>,
+    /// Priority.
+    pub priority: Patch<Priority>,
+    /// Whom it is for.
+    pub assignee: Patch<String>,
+    /// Estimate.
+    pub estimate: Patch<f64>,
+    /// When it is due.
+    pub due_at: Patch<UtcMillis>,
+    /// Labels, all of them.
+    pub labels: Patch<Vec<String>>,
+    /// Pull request.
+    pub pr_url: Patch<String>,
+    /// Branch.
+    pub branch: Patch<String>,
+}
+
+/// The organization's tasks, newest first.
+pub async fn list(app: &App, caller: &Caller, input: ListTasks) -> Result<TaskPage, Failure> {
+    let filter = store::tasks::Filter {
+        statuses: wanted_statuses(app, caller, &input).await?,
+        priority: input.priority.map(|priority| priority.word().to_owned()),
+        assignee: wanted_assignee(app, caller, &input).await?,
+        creator: input.creator_me.then_some(caller.user_id),
+        labels: input.labels,
+        search: input.search.filter(|text| !text.is_empty()),
+    };
+    let (rows, total) = store::tasks::list(
+        &app.store,
+        caller.org_id,
+        &filter,
+        input.limit,
+        input.offset,
+    )
+    .await?;
+    let end = input.offset.saturating_add(rows.len() as u64);
+    Ok(TaskPage {
+        tasks: views(app, caller, rows).await?,
+        total,
+        has_more: end < total,
+    })
+}
+
+/// One task by id or slug.
+pub async fn get(app: &App, caller: &Caller, id_or_slug: &str) -> Result<TaskView, Failure> {
+    let found = store::tasks::find(&app.store, caller.org_id, &key(id_or_slug)).await?;
+    let task = found.ok_or_else(|| no_task(id_or_slug))?;
+    view(app, caller, task).await
+}
+
+/// The id of the task that an id or a slug means.
+pub async fn resolve(app: &App, caller: &Caller, id_or_slug: &str) -> Result<TaskId, Failure> {
+    let found = store::tasks::find(&app.store, caller.org_id, &key(id_or_slug)).await?;
+    found.map(|task| task.id).ok_or_else(|| no_task(id_or_slug))
+}
+
+/// Makes a task.
+pub async fn create(app: &App, caller: &Caller, input: CreateTask) -> Result<TaskView, Failure> {
+    let now = clock::wall();
+    let title = titled(&input.title)?;
+    let statuses = statuses(app, caller.org_id).await?;
+    let status = match pick_status(&statuses, input.status.as_ref(), input.status_id.as_ref())? {
+        Some(status) => status,
+        None => first_of(&statuses, StatusKind::Backlog)?,
+    };
+    let assignee = assignee(app, caller, input.assignee.as_deref()).await?;
+    let creator = assignee_by_id(app, caller, caller.user_id).await?;
+    let (started_at, completed_at) = progress(status.kind(), None, None, now);
+    let mut task = Task {
+        id: TaskId::fresh(now, &clock::id_entropy()),
+        slug: String::new(),
+        title,
+        description: input.description,
+        status,
+        priority: input.priority.unwrap_or(Priority::None).word().to_owned(),
+        assignee,
+        creator,
+        estimate: input.estimate,
+        due_at: input.due_at,
+        labels: labelled(&input.labels),
+        branch: None,
+        pr_url: None,
+        started_at,
+        completed_at,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut tx = app.store.begin().await?;
+    let base = slug(&task.title);
+    let taken =
+        store::tasks::slugs_like(&mut tx, caller.org_id, &base[..base.len().min(40)]).await?;
+    task.slug = free_slug(&base, &taken);
+    store::tasks::insert(&mut tx, caller.org_id, &task).await?;
+    app.store.commit(tx).await?;
+    view(app, caller, task).await
+}
+
+/// Changes a task.
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    id_or_slug: &str,
+    input: UpdateTask,
+) -> Result<TaskView, Failure> {
+    let now = clock::wall();
+    let statuses = statuses(app, caller.org_id).await?;
+    let status = pick_status(&statuses, input.status.as_ref(), input.status_id.as_ref())?;
+    let assignee = match &input.assignee {
+        Patch::Keep => Patch::Keep,
+        Patch::Clear => Patch::Clear,
+        Patch::Set(person) => known_member(app, caller, person).await.map(Patch::Set)?,
+    };
+    if let Patch::Set(link) = &input.pr_url {
+        check_link(link)?;
+    }
+    let mut tx = app.store.begin().await?;
+    let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
+    let mut task = found.ok_or_else(|| no_task(id_or_slug))?;
+    apply(&mut task, input, assignee)?;
+    if let Some(status) = status {
+        (task.started_at, task.completed_at) =
+            progress(status.kind(), task.started_at, task.completed_at, now);
+        task.status = status;
+    }
+    task.updated_at = now;
+    store::tasks::update(&mut tx, caller.org_id, &task).await?;
+    app.store.commit(tx).await?;
+    view(app, caller, task).await
+}
+
+/// Deletes a task for good; its slug is free again.
+pub async fn delete(
+    app: &App,
+    caller: &Caller,
+    id_or_slug: &str,
+) -> Result<(TaskId, String), Failure> {
+    let mut tx = app.store.begin().await?;
+    let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
+    let task = found.ok_or_else(|| no_task(id_or_slug))?;
+    store::tasks::delete(&mut tx, caller.org_id, task.id).await?;
+    app.store.commit(tx).await?;
+    Ok((task.id, task.slug))
+}
+
+impl Priority {
+    /// The word, as stored and as tools say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+            Self::None => "none",
+        }
+    }
+}
+
+impl StatusKind {
+    /// Every kind with the name of its default status, in their order.
+    const DEFAULTS: [(Self, &'static str); 5] = [
+        (Self::Backlog, "Backlog"),
+        (Self::Unstarted, "Todo"),
+        (Self::Started, "In Progress"),
+        (Self::Completed, "Done"),
+        (Self::Canceled, "Canceled"),
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Backlog => "backlog",
+            Self::Unstarted => "unstarted",
+            Self::Started => "started",
+            Self::Completed => "completed",
+            Self::Canceled => "canceled",
+        }
+    }
+}
+
+impl Status {
+    fn kind(&self) -> StatusKind {
+        let kinds = StatusKind::DEFAULTS.into_iter().map(|(kind, _)| kind);
+        let known = kinds.into_iter().find(|kind| kind.word() == self.kind);
+        known.unwrap_or(StatusKind::Backlog)
+    }
+}
+
+/// The organization's statuses; the five defaults are made when it has none.
+async fn statuses(app: &App, org: OrgId) -> Result<Vec<Status>, Failure> {
+    let found = store::tasks::statuses(&app.store, org).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let mut tx = app.store.begin().await?;
+    for (position, (kind, name)) in (0..).zip(StatusKind::DEFAULTS) {
+        let status = Status {
+            id: Uuid::new_v5(&org.0, name.as_bytes()),
+            name: name.to_owned(),
+            kind: kind.word().to_owned(),
+        };
+        store::tasks::add_status(&mut tx, org, &status, position).await?;
+    }
+    app.store.commit(tx).await?;
+    Ok(store::tasks::statuses(&app.store, org).await?)
+}
+
+async fn wanted_statuses(
+    app: &App,
+    caller: &Caller,
+    input: &ListTasks,
+) -> Result<Option<Vec<Uuid>>, Failure> {
+    if input.status.is_none() && input.status_id.is_none() {
+        return Ok(None);
+    }
+    let all = statuses(app, caller.org_id).await?;
+    let mut wanted = match &input.status {
+        Some(text) => matching(&all, text)?,
+        None => all.clone(),
+    };
+    if let Some(id) = &input.status_id {
+        let one = by_id(&all, id)?;
+        wanted.retain(|status| status.id == one.id);
+    }
+    if wanted.is_empty() {
+        return Err(contradiction());
+    }
+    Ok(Some(wanted.into_iter().map(|status| status.id).collect()))
+}
+
+async fn wanted_assignee(
+    app: &App,
+    caller: &Caller,
+    input: &ListTasks,
+) -> Result<Option<UserId>, Failure> {
+    let named = assignee(app, caller, input.assignee.as_deref()).await?;
+    match named {
+        Some(person) if input.assignee_me && person.id != caller.user_id => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "`assigneeMe` and `assigneeId` name different people",
+        )
+        .hint("give one of the two")),
+        Some(person) => Ok(Some(person.id)),
+        None => Ok(input.assignee_me.then_some(caller.user_id)),
+    }
+}
+
+/// The statuses that a name or a type means.
+fn matching(all: &[Status], text: &str) -> Result<Vec<Status>, Failure> {
+    let wanted = text.trim().to_lowercase();
+    let named = |status: &&Status| status.name.to_lowercase() == wanted;
+    if let Some(status) = all.iter().find(named) {
+        return Ok(vec![status.clone()]);
+    }
+    let typed: Vec<Status> = all.iter().filter(|s| s.kind == wanted).cloned().collect();
+    if typed.is_empty() {
+        return Err(no_status(all, "status", text));
+    }
+    Ok(typed)
+}
+
+fn by_id(all: &[Status], id: &str) -> Result<Status, Failure> {
+    let wanted = id.trim().to_lowercase();
+    let found = all.iter().find(|status| status.id.to_string() == wanted);
+    found.cloned().ok_or_else(|| no_status(all, "statusId", id))
+}
+
+/// The status that a name, a type or an id means; both given must mean the same.
+fn pick_status(
+    all: &[Status],
+    text: Option<&String>,
+    id: Option<&String>,
+) -> Result<Option<Status>, Failure> {
+    let named = text.map(|text| matching(all, text)).transpose()?;
+    let one = id.map(|id| by_id(all, id)).transpose()?;
+    match (named, one) {
+        (None, one) => Ok(one),
+        (Some(named), None) => Ok(named.into_iter().next()),
+        (Some(named), Some(one)) if named.contains(&one) => Ok(Some(one)),
+        (Some(_), Some(_)) => Err(contradiction()),
+    }
+}
+
+fn first_of(all: &[Status], kind: StatusKind) -> Result<Status, Failure> {
+    let found = all.iter().find(|status| status.kind == kind.word());
+    found.or(all.first()).cloned().ok_or_else(|| {
+        Failure::new(
+            ErrorCode::PreconditionFailed,
+            "the organization has no task statuses",
+        )
+    })
+}
+
+fn contradiction() -> Failure {
+    Failure::new(
+        ErrorCode::InvalidArgument,
+        "`status` and `statusId` mean different statuses",
+    )
+    .hint("give one of the two")
+}
+
+fn no_status(all: &[Status], field: &str, given: &str) -> Failure {
+    let names: Vec<String> = all
+        .iter()
+        .map(|status| format!("{} (type {}, id {})", status.name, status.kind, status.id))
+        .collect();
+    Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("`{field}`: there is no status \"{}\"", shortened(given)),
+    )
+    .hint(format!("use one of: {}", names.join(", ")))
+}
+
+async fn assignee(
+    app: &App,
+    caller: &Caller,
+    person: Option<&str>,
+) -> Result<Option<Person>, Failure> {
+    match person {
+        Some(person) => known_member(app, caller, person).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn known_member(app: &App, caller: &Caller, person: &str) -> Result<Person, Failure> {
+    let found = store::tasks::person(&app.store, caller.org_id, person).await?;
+    found.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::NotFound,
+            format!("`assigneeId`: no member \"{}\"", shortened(person)),
+        )
+        .hint("give the id or email of a member of the organization")
+    })
+}
+
+async fn assignee_by_id(app: &App, caller: &Caller, user: UserId) -> Result<Person, Failure> {
+    let found = store::tasks::person(&app.store, caller.org_id, &user.to_string()).await?;
+    found.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::Forbidden,
+            "you are no longer a member of this organization",
+        )
+    })
+}
+
+fn apply(task: &mut Task, input: UpdateTask, assignee: Patch<Person>) -> Result<(), Failure> {
+    if let Some(title) = input.title {
+        task.title = titled(&title)?;
+    }
+    input.description.apply(&mut task.description);
+    input.estimate.apply(&mut task.estimate);
+    input.due_at.apply(&mut task.due_at);
+    input.pr_url.apply(&mut task.pr_url);
+    input.branch.apply(&mut task.branch);
+    assignee.apply(&mut task.assignee);
+    task.priority = match input.priority {
+        Patch::Keep => std::mem::take(&mut task.priority),
+        Patch::Clear => Priority::None.word().to_owned(),
+        Patch::Set(priority) => priority.word().to_owned(),
+    };
+    let mut labels = Some(std::mem::take(&mut task.labels));
+    input.labels.apply(&mut labels);
+    task.labels = labelled(&labels.unwrap_or_default());
+    Ok(())
+}
+
+/// When a task started and completed, by the kind of status it comes into.
+fn progress(
+    kind: StatusKind,
+    started: Option<UtcMillis>,
+    completed: Option<UtcMillis>,
+    now: UtcMillis,
+) -> (Option<UtcMillis>, Option<UtcMillis>) {
+    match kind {
+        StatusKind::Backlog | StatusKind::Unstarted => (None, None),
+        StatusKind::Started => (started.or(Some(now)), None),
+        StatusKind::Completed => (started.or(Some(now)), completed.or(Some(now))),
+        StatusKind::Canceled => (started, None),
+    }
+}
+
+fn titled(title: &str) -> Result<String, Failure> {
+    let title = title.trim();
+    if title.is_empty() {
+        return Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "`title` must hold more than white space",
+        ));
+    }
+    Ok(title.to_owned())
+}
+
+/// Labels without white space around them, without empty ones and without repeats in any case.
+fn labelled(labels: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for label in labels.iter().map(|label| label.trim()) {
+        let again = kept
+            .iter()
+            .any(|k| k.to_lowercase() == label.to_lowercase());
+        if !label.is_empty() && !again {
+            kept.push(label.to_owned());
+        }
+    }
+    kept
+}
+
+fn check_link(link: &str) -> Result<(), Failure> {
+    let web = url::Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if web {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::InvalidArgument,
+        format!(
+            "`prUrl` must be an http or https address, got \"{}\"",
+            shortened(link)
+        ),
+    ))
+}
+
+/// Ids and slugs are in lower case.
+fn key(id_or_slug: &str) -> String {
+    id_or_slug.trim().to_lowercase()
+}
+
+fn no_task(id_or_slug: &str) -> Failure {
+    missing("task", "tasks_list", id_or_slug)
+}
+
+async fn view(app: &App, caller: &Caller, task: Task) -> Result<TaskView, Failure> {
+    let mut views = views(app, caller, vec![task]).await?;
+    views.pop().ok_or_else(|| no_task(""))
+}
+
+async fn views(app: &App, caller: &Caller, tasks: Vec<Task>) -> Result<Vec<TaskView>, Failure> {
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let made = store::tasks::workspaces_of(&app.store, caller.org_id, caller.user_id, &ids).await?;
+    let with_workspaces = |task: Task| {
+        let own = made.iter().filter(|(of, _)| *of == task.id);
+        TaskView {
+            workspace_ids: own.map(|(_, workspace)| *workspace).collect(),
+            task,
+        }
+    };
+    Ok(tasks.into_iter().map(with_workspaces).collect())
+}
+
+/// Longest slug, in characters (all of them ASCII).
+const SLUG_MOST: usize = 50;
+
+/// Lower-case letters and digits of a title with single dashes between words.
+fn slug(title: &str) -> String {
+    let mut slug = String::new();
+    for letter in title.to_lowercase().chars() {
+        if letter.is_ascii_alphanumeric() {
+            slug.push(letter);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.truncate(SLUG_MOST);
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() {
+        "task".to_owned()
+    } else {
+        slug.to_owned()
+    }
+}
+
+/// The slug itself, or the first of `-1`, `-2`, … that is not taken.
+fn free_slug(base: &str, taken: &[String]) -> String {
+    let free = |slug: &String| !taken.contains(slug);
+    let base = base.to_owned();
+    if free(&base) {
+        return base;
+    }
+    let numbered = (1..=taken.len() + 1).map(|n| {
+        let end = format!("-{n}");
+        let kept = base.len().min(SLUG_MOST - end.len());
+        format!("{}{end}", base[..kept].trim_end_matches('-'))
+    });
+    numbered.into_iter().find(free).unwrap_or(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_come_from_titles() {
+        for (title, expected) in [
+            ("Fix the login page!", "fix-the-login-page"),
+            ("  --Über  cool-- ", "ber-cool"),
+            ("日本語", "task"),
+            ("a", "a"),
+        ] {
+            assert_eq!(slug(title), expected, "{title}");
+        }
+        let long = slug(&"word ".repeat(40));
+        assert!(long.len() <= 50 && !long.ends_with('-'), "{long}");
+    }
+
+    #[test]
+    fn taken_slugs_get_the_next_number_and_stay_short() {
+        let taken = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(free_slug("fix", &[]), "fix");
+        assert_eq!(free_slug("fix", &taken(&["fix"])), "fix-1");
+        assert_eq!(
+            free_slug("fix", &taken(&["fix", "fix-1", "fix-3"])),
+            "fix-2"
+        );
+        let long = "x".repeat(50);
+        let next = free_slug(&long, std::slice::from_ref(&long));
+        assert_eq!(next.len(), 50);
+        assert!(next.ends_with("x-1"));
+    }
+
+    #[test]
+    fn times_follow_the_kind_of_status() {
+        let (t1, t2) = (Some(UtcMillis(1)), Some(UtcMillis(2)));
+        let now = UtcMillis(9);
+        assert_eq!(
+            progress(StatusKind::Started, None, None, now),
+            (Some(now), None)
+        );
+        assert_eq!(progress(StatusKind::Started, t1, t2, now), (t1, None));
+        assert_eq!(
+            progress(StatusKind::Completed, t1, None, now),
+            (t1, Some(now))
+        );
+        assert_eq!(progress(StatusKind::Completed, t1, t2, now), (t1, t2));
+        assert_eq!(progress(StatusKind::Canceled, t1, t2, now), (t1, None));
+        assert_eq!(progress(StatusKind::Unstarted, t1, t2, now), (None, None));
+    }
+}
