@@ -4,8 +4,10 @@
 pub mod clock;
 pub mod config;
 pub mod git;
+pub mod host;
 mod lifecycle;
 pub mod platform;
+pub mod scheduler;
 pub mod store;
 
 use std::sync::Arc;
