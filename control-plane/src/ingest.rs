@@ -4,6 +4,7 @@
 //! host writes only what is its own. It never waits for a host.
 
 use hostler_proto::error::Failure;
+use hostler_proto::frame::payload::Sync;
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{HostId, RunId};
 
@@ -115,4 +116,10 @@ pub async fn log_final(
 /// The host applied its automations up to this revision.
 pub async fn sync_applied(app: &App, host: HostId, revision: u64) -> Result<(), Failure> {
     pending(app, &host, (revision)).await
+}
+
+/// What a host should have: the step from revision `from` to the newest, or the whole state when
+/// `from` is none (or older than what tombstones remember).
+pub async fn desired_state(app: &App, host: HostId, from: Option<u64>) -> Result<Sync, Failure> {
+    pending(app, &host, from).await
 }

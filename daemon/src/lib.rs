@@ -1,13 +1,15 @@
 //! The host daemon: registers git projects, makes workspaces, fires schedules from its own database
 //! and runs agents unattended, whether or not the control plane can be reached.
 
+pub mod busy;
 pub mod clock;
 pub mod config;
+mod failure;
 pub mod git;
-pub mod host;
 mod lifecycle;
+pub mod link;
 pub mod platform;
-pub mod scheduler;
+pub mod setup;
 pub mod store;
 
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tokio::sync::Notify;
 
 pub use lifecycle::{DaemonError, run};
 
+use busy::Busy;
 use config::{Config, Layout};
 use store::Store;
 
@@ -28,6 +31,10 @@ pub struct Context {
     pub config: Arc<Config>,
     /// The truth.
     pub store: Store,
+    /// The system's git and who may change which repository.
+    pub git: Arc<git::Tools>,
+    /// Who is at work on what.
+    pub busy: Arc<Busy>,
     /// Who to wake after a commit.
     pub signals: Arc<Signals>,
 }

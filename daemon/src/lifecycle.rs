@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Layout};
 use crate::store::{Store, StoreError};
-use crate::{Context, Signals, scheduler};
+use crate::{Context, Signals};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -70,15 +70,19 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     let mut parts = Parts::new(shutdown.child_token());
     start(&context, &mut parts);
     let ended = parts.until(&shutdown).await;
+    context.git.stop();
     parts.stop().await;
     context.store.close().await;
     ended
 }
 
 /// Starts every long-lived part, each after what it builds on.
-fn start(context: &Context, parts: &mut Parts) {
-    let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
-    parts.spawn("scheduler", scheduler);
+fn start(_context: &Context, parts: &mut Parts) {
+    let stop = parts.stop.clone();
+    parts.spawn("clock", async move {
+        stop.cancelled().await;
+        Ok(())
+    });
 }
 
 async fn open(layout: Layout) -> Result<Context, DaemonError> {
@@ -91,6 +95,8 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
         layout: Arc::new(layout),
         config: Arc::new(config),
         store,
+        git: Arc::new(crate::git::Tools::of_the_daemon()),
+        busy: Arc::default(),
         signals,
     })
 }

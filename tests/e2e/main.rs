@@ -1,2 +1,31 @@
 //! The real program, driven as a user drives it: over HTTP, from its command line and through real
 //! agent clients, with real git repositories and real faults.
+
+#[cfg(test)]
+#[path = "../harness/mod.rs"]
+mod harness;
+
+#[cfg(test)]
+mod automations;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod projects;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
+mod tasks;
+#[cfg(test)]
+mod tools;
+#[cfg(test)]
+mod up;
+#[cfg(test)]
+mod workspaces;

@@ -21,13 +21,15 @@ pub mod remote;
 pub mod repo;
 pub mod status;
 pub mod system;
+pub mod tools;
 pub mod trash;
 pub mod worktree;
 
 pub use error::{Error, Kind};
 pub use lock::{Gate, Locks};
 pub use repo::{Engine, Repo, Why};
-pub use system::{Git, Limits, Progress};
+pub use system::{Git, Limits, Progress, Watch};
+pub use tools::Tools;
 
 /// A full commit id in lower-case hex, 40 or 64 digits.
 pub type CommitId = String;

@@ -15,11 +15,10 @@ use std::path::{Path, PathBuf};
 use gix::bstr::ByteSlice;
 
 use super::entries::{self, Entry, Holder};
-use super::lock::Gate;
+
 use super::system::Watch;
-use super::{
-    CommitId, Engine, Error, Git, Limits, Locks, Repo, files, hooks, names, refs, repo, trash,
-};
+use super::tools::Tools;
+use super::{CommitId, Engine, Error, Git, Limits, Repo, files, hooks, names, refs, repo, trash};
 
 /// How the lock reason of an unfinished worktree starts; the plan's token follows.
 pub const LOCK_REASON: &str = "hostler: creating ";
@@ -110,20 +109,9 @@ pub struct Made {
     pub warnings: Vec<String>,
 }
 
-/// What an operation on a repository needs beside the repository.
-#[derive(Clone, Copy)]
-pub struct Tools<'a> {
-    /// The system's git.
-    pub git: &'a Git,
-    /// Who may change which repository.
-    pub locks: &'a Locks,
-    /// How many may write files at once.
-    pub gate: &'a Gate,
-}
-
 /// Makes a worktree, all or nothing. `at` is called after each step, for tests that crash there.
 pub fn create(
-    tools: Tools<'_>,
+    tools: &Tools,
     repo: &Repo,
     plan: &Plan,
     watch: &Watch<'_>,
@@ -160,7 +148,7 @@ pub fn create(
 }
 
 fn build(
-    tools: Tools<'_>,
+    tools: &Tools,
     repo: &Repo,
     plan: &Plan,
     watch: &Watch<'_>,
@@ -170,19 +158,19 @@ fn build(
     fs::create_dir_all(parent).map_err(Error::io("could not create the folder", parent))?;
     let (entry, commit) = tools
         .locks
-        .exclusive(&repo.common, || register(tools.git, repo, plan, at))?;
+        .exclusive(&repo.common, || register(&tools.git, repo, plan, at))?;
     let mut warnings = match repo.engine {
         Engine::Native => fill_native(tools, repo, plan, &entry, watch, at)?,
         Engine::System(_) => {
             at(Step::FolderMade);
             let _pass = tools.gate.enter();
-            reset(tools.git, repo, &plan.path, watch, at)?;
+            reset(&tools.git, repo, &plan.path, watch, at)?;
             Vec::new()
         }
     };
     unlock(repo, &entry)?;
     at(Step::Unlocked);
-    warnings.extend(hooks::post_checkout(tools.git, repo, &plan.path, &commit)?);
+    warnings.extend(hooks::post_checkout(&tools.git, repo, &plan.path, &commit)?);
     Ok(Made {
         entry,
         commit,
@@ -318,7 +306,7 @@ fn add_by_git(git: &Git, repo: &Repo, plan: &Plan) -> Result<String, Error> {
 }
 
 fn fill_native(
-    tools: Tools<'_>,
+    tools: &Tools,
     repo: &Repo,
     plan: &Plan,
     entry: &str,
@@ -333,7 +321,7 @@ fn fill_native(
     at(Step::FolderMade);
     let pass = tools.gate.enter();
     let Some(written) = files::write(path, pass.threads, watch)? else {
-        return reset(tools.git, repo, path, watch, at).map(|()| Vec::new());
+        return reset(&tools.git, repo, path, watch, at).map(|()| Vec::new());
     };
     at(Step::FilesWritten);
     let warnings = written
@@ -378,7 +366,7 @@ fn unlock(repo: &Repo, entry: &str) -> Result<(), Error> {
 /// Takes back whatever of a worktree exists: entry, branch (if made here and still there), folder.
 /// Harmless when there is nothing, and when repeated.
 pub fn undo(
-    tools: Tools<'_>,
+    tools: &Tools,
     repo: &Repo,
     path: &Path,
     branch: &str,
@@ -389,7 +377,7 @@ pub fn undo(
     tools.locks.exclusive(&repo.common, || {
         trash::delete(&entries::staging_dir(repo).join(token));
         drop(fs::remove_dir(entries::staging_dir(repo)));
-        let entries = entries::list(tools.git, repo)?;
+        let entries = entries::list(&tools.git, repo)?;
         for entry in entries
             .iter()
             .filter(|entry| unfinished_by(entry, path, token))
@@ -397,9 +385,9 @@ pub fn undo(
             entries::remove(repo, &entry.id, token)?;
         }
         if let Some(commit) = created
-            && entries::holder(tools.git, repo, branch)?.is_none()
+            && entries::holder(&tools.git, repo, branch)?.is_none()
         {
-            refs::delete(tools.git, repo, branch, commit)?;
+            refs::delete(&tools.git, repo, branch, commit)?;
         }
         Ok(())
     })?;
@@ -440,14 +428,14 @@ pub struct Removed {
 }
 
 /// Removes a worktree: its folder goes into the `.trash` beside it, its entry away.
-pub fn remove(tools: Tools<'_>, repo: &Repo, path: &Path, token: &str) -> Result<Removed, Error> {
+pub fn remove(tools: &Tools, repo: &Repo, path: &Path, token: &str) -> Result<Removed, Error> {
     if path == repo.root {
         return Err(Error::Occupied {
             path: path.to_owned(),
         });
     }
     tools.locks.exclusive(&repo.common, || {
-        let found = entries::list(tools.git, repo)?
+        let found = entries::list(&tools.git, repo)?
             .into_iter()
             .find(|entry| entry.path == path);
         let trashed = trash::discard(path, token)?;

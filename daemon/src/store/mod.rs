@@ -4,11 +4,11 @@
 //!
 //! It takes no decisions and asks no clock.
 
-pub mod automations;
 pub mod meta;
-pub mod occurrences;
 pub mod outbox;
+pub mod projects;
 pub mod runs;
+pub mod workspaces;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -91,7 +91,7 @@ pub fn from_cron(text: &str) -> Result<String, ScheduleError> {
     };
     let mut rule = vec![format!("FREQ={frequency}")];
     let mut push = |name: &str, values: Option<String>| {
-        rule.extend(values.map(|values| format!("{name}={values}")))
+        rule.extend(values.map(|values| format!("{name}={values}")));
     };
     push(
         "BYMONTH",

@@ -10,51 +10,7 @@ use super::calendar::{
     Civil, DAY, DayFilter, LAST_DAY, NthScope, month_start, week_begin, weekday, year_start,
 };
 use super::parts::{Freq, Parts};
-
-const ALL_HOURS: u32 = (1 << 24) - 1;
-const ALL_MINUTES: u64 = (1 << 60) - 1;
-
-/// The times of day (or of the hour, or of the minute) of a rule, as masks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Times {
-    hours: u32,
-    minutes: u64,
-    seconds: u64,
-}
-
-impl Times {
-    fn len(self) -> i64 {
-        i64::from(self.hours.count_ones())
-            * i64::from(self.minutes.count_ones())
-            * i64::from(self.seconds.count_ones())
-    }
-
-    /// The n-th time (from 0), in seconds.
-    fn nth(self, n: i64) -> i64 {
-        let seconds = i64::from(self.seconds.count_ones());
-        let minutes = i64::from(self.minutes.count_ones());
-        nth_bit(u64::from(self.hours), n / seconds / minutes) * 3_600
-            + nth_bit(self.minutes, n / seconds % minutes) * 60
-            + nth_bit(self.seconds, n % seconds)
-    }
-
-    /// The first time at or after `from` seconds.
-    fn first_from(self, from: i64) -> Option<i64> {
-        let (hour, minute, second) = (from / 3_600, from / 60 % 60, from % 60);
-        if has_bit(u64::from(self.hours), hour) {
-            if has_bit(self.minutes, minute)
-                && let Some(next) = bit_from(self.seconds, second)
-            {
-                return Some(hour * 3_600 + minute * 60 + next);
-            }
-            if let Some(next) = bit_from(self.minutes, minute + 1) {
-                return Some(hour * 3_600 + next * 60 + bit_from(self.seconds, 0)?);
-            }
-        }
-        let next = bit_from(u64::from(self.hours), hour + 1)?;
-        Some(next * 3_600 + bit_from(self.minutes, 0)? * 60 + bit_from(self.seconds, 0)?)
-    }
-}
+use super::times::Times;
 
 /// A rule ready to be asked for times.
 #[derive(Debug, Clone)]
@@ -81,8 +37,8 @@ impl Generator {
             interval: i64::from(parts.interval),
             start,
             days: day_filter(parts, start),
-            times: times(parts, start),
-            limits: limits(parts),
+            times: Times::within_period(parts, start),
+            limits: Times::limits(parts),
             set_pos: parts.set_pos.clone(),
             week_start: parts.week_start,
             never: false,
@@ -351,16 +307,16 @@ fn day_filter(parts: &Parts, start: i64) -> DayFilter {
     for &wanted in &parts.month_days {
         let bit = 1 << wanted.unsigned_abs();
         if wanted > 0 {
-            filter.month_days |= bit
+            filter.month_days |= bit;
         } else {
-            filter.month_days_back |= bit
+            filter.month_days_back |= bit;
         }
     }
     let no_weekday = parts.weekdays == 0 && parts.nth.is_empty();
     let no_day = no_weekday && parts.month_days.is_empty() && parts.year_days.is_empty();
     match parts.freq {
         Freq::Yearly if no_day && !parts.week_numbers.is_empty() => {
-            filter.weekdays = 1 << weekday(day)
+            filter.weekdays = 1 << weekday(day);
         }
         Freq::Yearly if no_day => {
             filter.month_days = 1 << civil.day;
@@ -379,90 +335,6 @@ fn day_filter(parts: &Parts, start: i64) -> DayFilter {
         | Freq::Secondly => {}
     }
     filter
-}
-
-/// The times within a period, those left out taken from the start.
-fn times(parts: &Parts, start: i64) -> Times {
-    let time = start.rem_euclid(DAY);
-    let hours = if parts.hours == 0 {
-        1 << (time / 3_600)
-    } else {
-        parts.hours
-    };
-    let minutes = if parts.minutes == 0 {
-        1 << (time / 60 % 60)
-    } else {
-        parts.minutes
-    };
-    let seconds = if parts.seconds == 0 {
-        1 << (time % 60)
-    } else {
-        parts.seconds
-    };
-    match parts.freq {
-        Freq::Yearly | Freq::Monthly | Freq::Weekly | Freq::Daily => Times {
-            hours,
-            minutes,
-            seconds,
-        },
-        Freq::Hourly => Times {
-            hours: 1,
-            minutes,
-            seconds,
-        },
-        Freq::Minutely => Times {
-            hours: 1,
-            minutes: 1,
-            seconds,
-        },
-        Freq::Secondly => Times {
-            hours: 1,
-            minutes: 1,
-            seconds: 1,
-        },
-    }
-}
-
-/// What the time parts let through where they limit: those coarser than or equal to the step.
-fn limits(parts: &Parts) -> Times {
-    let hours = if parts.hours == 0 {
-        ALL_HOURS
-    } else {
-        parts.hours
-    };
-    let minutes = if parts.minutes == 0 || parts.freq < Freq::Minutely {
-        ALL_MINUTES
-    } else {
-        parts.minutes
-    };
-    let seconds = if parts.seconds == 0 || parts.freq < Freq::Secondly {
-        ALL_MINUTES
-    } else {
-        parts.seconds
-    };
-    Times {
-        hours,
-        minutes,
-        seconds,
-    }
-}
-
-fn has_bit(mask: u64, bit: i64) -> bool {
-    mask >> bit & 1 == 1
-}
-
-/// The first set bit at or after `from`.
-fn bit_from(mask: u64, from: i64) -> Option<i64> {
-    let rest = mask.checked_shr(u32::try_from(from).ok()?)?;
-    (rest != 0).then(|| from + i64::from(rest.trailing_zeros()))
-}
-
-/// The n-th set bit, from 0.
-fn nth_bit(mut mask: u64, n: i64) -> i64 {
-    for _ in 0..n {
-        mask &= mask.wrapping_sub(1);
-    }
-    i64::from(mask.trailing_zeros())
 }
 
 fn common_divisor(a: i64, b: i64) -> i64 {

@@ -29,6 +29,7 @@ mod batch;
 mod calendar;
 mod cron;
 mod describe;
+mod describe_times;
 mod error;
 mod generate;
 mod notes;
@@ -36,6 +37,8 @@ mod parts;
 mod product;
 mod series;
 mod text;
+mod times;
+mod words;
 mod zone;
 
 use jiff::civil::DateTime;

@@ -116,6 +116,13 @@ impl Parts {
             || !self.nth.is_empty()
     }
 
+    pub(super) fn has_weekday_or_year_parts(&self) -> bool {
+        self.weekdays != 0
+            || !self.nth.is_empty()
+            || !self.year_days.is_empty()
+            || !self.week_numbers.is_empty()
+    }
+
     fn from_crate(rule: &RRule<Unvalidated>) -> Self {
         let mut weekdays = 0;
         let mut nth = Vec::new();

@@ -6,6 +6,10 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod batch;
+mod describe;
+mod properties;
+mod refusals;
 mod vectors;
 
 use hostler_proto::schedule::{Schedule, ScheduleError, ScheduleText};

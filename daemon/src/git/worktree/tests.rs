@@ -10,25 +10,13 @@ use super::*;
 use crate::git::fixture::{self, Sample};
 
 struct Bench {
-    git: Git,
-    locks: Locks,
-    gate: Gate,
+    tools: Tools,
 }
 
 impl Bench {
     fn new() -> Self {
         Self {
-            git: fixture::git(),
-            locks: Locks::default(),
-            gate: Gate::per_core(),
-        }
-    }
-
-    fn tools(&self) -> Tools<'_> {
-        Tools {
-            git: &self.git,
-            locks: &self.locks,
-            gate: &self.gate,
+            tools: Tools::new(fixture::git()),
         }
     }
 
@@ -41,11 +29,11 @@ impl Bench {
             progress: &|_| (),
             cancel: &AtomicBool::new(false),
         };
-        create(self.tools(), repo, plan, &watch, at)
+        create(&self.tools, repo, plan, &watch, at)
     }
 
     fn new_branch(&self, sample: &Sample, branch: &str) -> Plan {
-        let head = refs::resolve(&self.git, &sample.repo(), "HEAD")
+        let head = refs::resolve(&self.tools.git, &sample.repo(), "HEAD")
             .unwrap()
             .unwrap();
         Plan {
@@ -160,7 +148,7 @@ fn a_crash_after_any_step_can_be_undone() {
             let created = plan.start.created().map(String::as_str);
             for _ in 0..2 {
                 undo(
-                    after.tools(),
+                    &after.tools,
                     &sample.repo(),
                     &plan.path,
                     &plan.branch,
@@ -171,9 +159,11 @@ fn a_crash_after_any_step_can_be_undone() {
                 assert_eq!(traces(&sample), before, "{step:?}");
             }
             after.create(&sample.repo(), &plan).unwrap();
-            remove(after.tools(), &sample.repo(), &plan.path, "t").unwrap();
+            remove(&after.tools, &sample.repo(), &plan.path, "t").unwrap();
             trash::sweep(plan.path.parent().unwrap());
-            assert!(refs::delete(&after.git, &sample.repo(), "crash", created.unwrap()).unwrap());
+            assert!(
+                refs::delete(&after.tools.git, &sample.repo(), "crash", created.unwrap()).unwrap()
+            );
             assert_eq!(traces(&sample), before, "{step:?}");
         }
     }
@@ -208,7 +198,7 @@ fn a_failure_leaves_nothing_and_a_cancel_too() {
         cancel: &cancelled,
     };
     let at = |step| cancelled.store(step == Step::FolderMade, Ordering::Relaxed);
-    let error = create(bench.tools(), &sample.repo(), &plan, &watch, &at).unwrap_err();
+    let error = create(&bench.tools, &sample.repo(), &plan, &watch, &at).unwrap_err();
     assert!(matches!(error, Error::Cancelled { .. }), "{error}");
     assert_eq!(traces(&sample), before);
 }
@@ -310,13 +300,13 @@ fn removing_handles_whatever_it_finds() {
                 "entry gone" => fs::remove_dir_all(repo.entries_dir().join(&*plan.branch)).unwrap(),
                 _ => {}
             }
-            let removed = remove(bench.tools(), &repo, &plan.path, "t").unwrap();
+            let removed = remove(&bench.tools, &repo, &plan.path, "t").unwrap();
             assert_eq!(removed.trashed.is_some(), state != "folder gone", "{state}");
             assert_eq!(removed.known, state != "entry gone", "{state}");
             assert_eq!(removed.locked.is_some(), state == "locked", "{state}");
             assert!(!plan.path.exists());
             assert_eq!(
-                remove(bench.tools(), &repo, &plan.path, "t").unwrap(),
+                remove(&bench.tools, &repo, &plan.path, "t").unwrap(),
                 Removed::default()
             );
         }
@@ -326,7 +316,7 @@ fn removing_handles_whatever_it_finds() {
                 .count(),
             1
         );
-        assert!(remove(bench.tools(), &repo, sample.root(), "t").is_err());
+        assert!(remove(&bench.tools, &repo, sample.root(), "t").is_err());
     }
 }
 

@@ -1,0 +1,143 @@
+//! The field's own checkers against the running server: the MCP conformance suite, the inspector's
+//! strict schema check and the tool-description linter.
+
+use crate::harness::{Ended, Home, KeyProxy, client, secs};
+
+#[test]
+fn the_conformance_suite_of_2025_11_25_passes() {
+    conforms(
+        "2025-11-25",
+        &[
+            "server-initialize",
+            "ping",
+            "tools-list",
+            "dns-rebinding-protection",
+        ],
+    );
+}
+
+#[test]
+fn the_conformance_suite_of_2026_07_28_passes() {
+    conforms(
+        "2026-07-28",
+        &[
+            "server-stateless",
+            "tools-list",
+            "caching",
+            "http-header-validation",
+            "dns-rebinding-protection",
+        ],
+    );
+}
+
+#[test]
+fn the_inspector_finds_no_fault_with_the_schemas() {
+    let home = Home::new();
+    let up = home.up();
+    let header = format!("Authorization: Bearer {}", up.key);
+    let mut command = client(&home, "mcp-inspector");
+    command.args([
+        "--cli",
+        &up.mcp_url,
+        "--transport",
+        "http",
+        "--header",
+        &header,
+        "--method",
+        "tools/list",
+        "--strict",
+    ]);
+    let listed = Ended::of(command, secs(60));
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    assert!(
+        listed.stdout.contains("automations_logs"),
+        "{}",
+        listed.stdout
+    );
+    let mut command = client(&home, "mcp-inspector");
+    command.args([
+        "--cli",
+        &up.mcp_url,
+        "--transport",
+        "http",
+        "--header",
+        &header,
+        "--method",
+        "tools/call",
+        "--tool-name",
+        "hosts_list",
+    ]);
+    let called = Ended::of(command, secs(60)).ok();
+    assert!(called.contains("lastSeenAt"), "{called}");
+}
+
+#[test]
+fn the_inspector_is_refused_without_a_key() {
+    let home = Home::new();
+    let up = home.up();
+    let mut command = client(&home, "mcp-inspector");
+    command.args([
+        "--cli",
+        &up.mcp_url,
+        "--transport",
+        "http",
+        "--method",
+        "tools/list",
+    ]);
+    let refused = Ended::of(command, secs(60));
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+}
+
+#[test]
+fn the_description_linter_has_nothing_to_say() {
+    let home = Home::new();
+    let up = home.up();
+    let mut command = client(&home, "tdqs");
+    let header = format!("Authorization: Bearer {}", up.key);
+    command.args([
+        "lint",
+        "--url",
+        &up.mcp_url,
+        "--header",
+        &header,
+        "--fail-on",
+        "warning",
+        "--format",
+        "text",
+    ]);
+    let linted = Ended::of(command, secs(60));
+    assert_eq!(linted.code, Some(0), "{}\n{}", linted.stdout, linted.stderr);
+}
+
+/// Runs these scenarios; the suite's own words come with a failure.
+#[track_caller]
+fn conforms(version: &str, scenarios: &[&str]) {
+    let home = Home::new();
+    let up = home.up();
+    let proxy = KeyProxy::start(&format!("127.0.0.1:{}", home.port()), &up.key);
+    let url = format!("http://127.0.0.1:{}/mcp", proxy.port);
+    let mut failed = Vec::new();
+    for scenario in scenarios {
+        let mut command = client(&home, "conformance");
+        command.args([
+            "server",
+            "--url",
+            &url,
+            "--scenario",
+            scenario,
+            "--spec-version",
+            version,
+        ]);
+        let ended = Ended::of(command, secs(60));
+        if ended.code != Some(0) {
+            failed.push(format!("--- {scenario}\n{}{}", ended.stdout, ended.stderr));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{version}: {} of {} failed\n{}",
+        failed.len(),
+        scenarios.len(),
+        failed.join("\n")
+    );
+}

@@ -1,0 +1,94 @@
+//! Real clients, installed by `tests/run`: where they are, and the environment in which they talk
+//! to nobody but this machine.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use serde_json::{Value, json};
+
+use super::{
+    Home,
+    model::Model,
+    program::{Ended, Service},
+    wait::secs,
+};
+
+/// A command for an installed client by its name, in this home's environment.
+#[track_caller]
+pub(crate) fn client(home: &Home, name: &str) -> Command {
+    let path = client_folder().join(name);
+    assert!(
+        path.exists(),
+        "{name} is not installed: run `tests/run --install`"
+    );
+    home.command(path)
+}
+
+/// Where `tests/run` puts the clients' programs.
+pub(crate) fn client_folder() -> PathBuf {
+    let cache = std::env::var_os("HOSTLER_TEST_CACHE").map(PathBuf::from);
+    let default = || {
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+        std::env::var_os("XDG_CACHE_HOME")
+            .map_or_else(home, PathBuf::from)
+            .join("hostler-tests")
+    };
+    cache.unwrap_or_else(default).join("bin")
+}
+
+/// What keeps Claude Code on this machine and quick.
+pub(crate) fn claude_environment(model: &Model) -> Vec<(&'static str, String)> {
+    let fixed = [
+        ("DISABLE_TELEMETRY", "1"),
+        ("DISABLE_ERROR_REPORTING", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("CLAUDE_CODE_MAX_RETRIES", "0"),
+        ("ENABLE_TOOL_SEARCH", "false"),
+        ("ANTHROPIC_API_KEY", "dummy"),
+    ];
+    let mut all: Vec<_> = fixed
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect();
+    all.push(("ANTHROPIC_BASE_URL", model.url.clone()));
+    all
+}
+
+/// Asks Claude Code one thing, with the tools of `service` allowed; gives its JSON answer.
+#[track_caller]
+pub(crate) fn ask_claude(
+    home: &Home,
+    service: &Service,
+    model: &Model,
+    more: &[(&str, &str)],
+) -> Value {
+    let mut command = client(home, "claude");
+    command
+        .envs(claude_environment(model))
+        .envs(more.iter().copied());
+    command.args([
+        "-p",
+        "Do what the script says.",
+        "--output-format",
+        "json",
+        "--strict-mcp-config",
+    ]);
+    command.arg("--mcp-config").arg(mcp_config(home, service));
+    command.args(["--allowedTools", "mcp__hostler"]);
+    let answer = Ended::of(command, secs(120)).json();
+    assert_eq!(answer["permission_denials"], json!([]), "{answer}");
+    answer
+}
+
+/// Writes an MCP configuration file for Claude Code; gives its path.
+fn mcp_config(home: &Home, service: &Service) -> PathBuf {
+    let path = home.path("mcp.json");
+    let headers = json!({"Authorization": format!("Bearer {}", service.key)});
+    let server = json!({"type": "http", "url": service.mcp_url, "headers": headers});
+    fs::write(
+        &path,
+        json!({"mcpServers": {"hostler": server}}).to_string(),
+    )
+    .unwrap();
+    path
+}

@@ -1,0 +1,28 @@
+//! What the end-to-end tests stand on: a home of their own, the real program as real processes, a
+//! plain MCP client, real git repositories and real agent clients.
+//!
+//! Nothing here reads the developer's own home, git configuration or environment, everything is
+//! bounded by a deadline, and what a test started is ended by process id when its `Home` goes away.
+//! A client that is not installed fails the test that needs it; nothing is skipped.
+
+mod clients;
+mod home;
+mod http;
+mod mcp;
+mod model;
+mod program;
+mod proxy;
+mod repo;
+mod steps;
+mod wait;
+
+pub(crate) use clients::{ask_claude, claude_environment, client, client_folder};
+pub(crate) use home::{Home, free_port};
+pub(crate) use http::Http;
+pub(crate) use mcp::{Era, Mcp};
+pub(crate) use model::Model;
+pub(crate) use program::{Ended, Program, Service};
+pub(crate) use proxy::KeyProxy;
+pub(crate) use repo::{Repo, git};
+pub(crate) use steps::yearly;
+pub(crate) use wait::{Stopwatch, eventually, secs};
