@@ -6,9 +6,11 @@ pub mod clock;
 pub mod config;
 mod failure;
 pub mod git;
+pub mod host;
 mod lifecycle;
 pub mod link;
 pub mod platform;
+pub mod scheduler;
 pub mod setup;
 pub mod store;
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Layout};
 use crate::store::{Store, StoreError};
-use crate::{Context, Signals};
+use crate::{Context, Signals, scheduler};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -77,12 +77,9 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
 }
 
 /// Starts every long-lived part, each after what it builds on.
-fn start(_context: &Context, parts: &mut Parts) {
-    let stop = parts.stop.clone();
-    parts.spawn("clock", async move {
-        stop.cancelled().await;
-        Ok(())
-    });
+fn start(context: &Context, parts: &mut Parts) {
+    let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
+    parts.spawn("scheduler", scheduler);
 }
 
 async fn open(layout: Layout) -> Result<Context, DaemonError> {

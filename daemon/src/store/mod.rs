@@ -4,7 +4,9 @@
 //!
 //! It takes no decisions and asks no clock.
 
+pub mod automations;
 pub mod meta;
+pub mod occurrences;
 pub mod outbox;
 pub mod projects;
 pub mod runs;

@@ -1,0 +1,105 @@
+//! What this machine is and how loaded it is: facts for the catalog, readings for heartbeats.
+//!
+//! Cheap by design: facts are asked once per start, readings touch only memory, load and one disk.
+//! It sends nothing.
+
+use std::path::Path;
+
+use hostler_proto::host::HostLoad;
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// Operating system as the catalog names it (`linux`, `macos`).
+pub fn os() -> &'static str {
+    std::env::consts::OS
+}
+
+/// Processor architecture (`x86_64`, `aarch64`).
+pub fn arch() -> &'static str {
+    std::env::consts::ARCH
+}
+
+/// Logical processors this process may use.
+pub fn cpus() -> u32 {
+    std::thread::available_parallelism()
+        .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX))
+}
+
+/// Physical memory, bytes.
+pub fn memory_bytes() -> u64 {
+    memory().0
+}
+
+/// One boot of the operating system, as text that no other boot has.
+pub fn boot_id() -> String {
+    // Linux has a file for it; elsewhere the time of the boot is as good.
+    let file = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let boot = || System::boot_time().map_or_else(|_| "unknown".to_owned(), |at| at.to_string());
+    file.map_or_else(|_| boot(), |id| id.trim().to_owned())
+}
+
+/// Version of the system's time zone database (`2026a`); none when it does not tell.
+pub fn tzdb_version() -> Option<String> {
+    let folder = Path::new("/usr/share/zoneinfo");
+    let first_line = |name: &str| {
+        let text = std::fs::read(folder.join(name)).ok()?;
+        let line = text.split(|byte| *byte == b'\n').next()?;
+        Some(String::from_utf8_lossy(line).trim().to_owned())
+    };
+    // macOS and the BSDs have +VERSION; Linux has the version in the first line of tzdata.zi.
+    first_line("+VERSION").or_else(|| {
+        Some(
+            first_line("tzdata.zi")?
+                .strip_prefix("# version ")?
+                .to_owned(),
+        )
+    })
+}
+
+/// Readings for one heartbeat. `data`: a folder on the volume whose free space matters.
+pub fn load(data: &Path, running_runs: u32) -> HostLoad {
+    let (_, memory_used_bytes) = memory();
+    let (disk_free_bytes, disk_total_bytes) = disk_space(data);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a load average needs no more digits"
+    )]
+    let load_1m = System::load_average().map_or(0.0, |load| load.one as f32);
+    HostLoad {
+        load_1m,
+        memory_used_bytes,
+        disk_free_bytes,
+        disk_total_bytes,
+        running_runs,
+    }
+}
+
+/// Free (to this user) and total bytes of the volume a folder lies on.
+fn disk_space(folder: &Path) -> (u64, u64) {
+    rustix::fs::statvfs(folder).map_or((0, 0), |volume| {
+        let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+        (bytes(volume.f_bavail), bytes(volume.f_blocks))
+    })
+}
+
+/// Physical memory and how much of it is in use, bytes; zeros when the system does not tell.
+fn memory() -> (u64, u64) {
+    let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(what).map_or((0, 0), |system| {
+        (system.total_memory(), system.used_memory())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_make_sense() {
+        let load = load(Path::new("/"), 3);
+        assert!(load.memory_used_bytes > 0 && load.memory_used_bytes < memory_bytes());
+        assert!(load.disk_total_bytes >= load.disk_free_bytes && load.disk_total_bytes > 0);
+        assert_eq!(load.running_runs, 3);
+        assert!(cpus() >= 1);
+        assert!(!boot_id().is_empty());
+    }
+}

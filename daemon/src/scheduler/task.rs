@@ -1,0 +1,87 @@
+//! The scheduler's shell: sleeps until something is due or has changed, and makes each decision of
+//! [`Scheduler`] one transaction.
+//!
+//! Invariant: it never sleeps longer than 15 s and asks the wall clock again each time, because
+//! neither tokio's timers nor the monotonic clock count time asleep. After a failed transaction the
+//! plans are loaded again: memory never runs ahead of the database.
+
+use std::time::Duration;
+
+use hostler_proto::time::UtcMillis;
+use tokio_util::sync::CancellationToken;
+
+use super::Scheduler;
+use crate::clock::{self, Now};
+use crate::store::{StoreError, meta, occurrences};
+use crate::{Context, host};
+
+/// The longest sleep: the clock may be set, or the machine may have slept, meanwhile.
+const LONGEST_SLEEP_MS: i64 = 15_000;
+/// How long to wait after the database failed.
+const AFTER_FAILURE_MS: i64 = 1_000;
+/// Where the version of the time zone database that plans were made with is stored.
+const ZONES_KEY: &str = "tzdb_version";
+
+/// Fires schedules until `stop`.
+pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(), String> {
+    let mut scheduler = None;
+    loop {
+        let wait = match step(&context, &mut scheduler).await {
+            Ok(next) => sleep_ms(next, clock::wall()),
+            Err(error) => {
+                tracing::error!(%error, "the scheduler could not write its decisions and will try again");
+                scheduler = None;
+                AFTER_FAILURE_MS
+            }
+        };
+        let sleep = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs()));
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = context.signals.scheduler.notified() => {}
+            () = sleep => {}
+        }
+    }
+}
+
+/// One batch, on plans that are loaded when there are none. The answer is when to look again.
+async fn step(
+    context: &Context,
+    loaded: &mut Option<Scheduler>,
+) -> Result<Option<UtcMillis>, StoreError> {
+    let mut scheduler = match loaded.take() {
+        Some(scheduler) => scheduler,
+        None => load(context, clock::now()).await?,
+    };
+    let mut tx = context.store.begin().await?;
+    let now = clock::now();
+    let facts = occurrences::facts(&mut tx, scheduler.interest(now.wall)).await?;
+    let effects = scheduler.handle(facts, now);
+    if !effects.changes.is_empty() {
+        let runs_changed = occurrences::apply(&mut tx, &effects, now.wall).await?;
+        context.store.commit(tx).await?;
+        if runs_changed {
+            context.signals.runs.notify_one();
+        }
+    }
+    let next = scheduler.next_due();
+    *loaded = Some(scheduler);
+    Ok(next)
+}
+
+async fn load(context: &Context, now: Now) -> Result<Scheduler, StoreError> {
+    let version = host::tzdb_version().unwrap_or_default();
+    let before = context.store.meta(ZONES_KEY).await?;
+    let zones_changed = before.as_ref().is_some_and(|before| *before != version);
+    let scheduler = Scheduler::load(context.store.plans().await?, zones_changed, now);
+    if before.as_ref() != Some(&version) {
+        let mut tx = context.store.begin().await?;
+        meta::set(&mut tx, ZONES_KEY, &version).await?;
+        context.store.commit(tx).await?;
+    }
+    Ok(scheduler)
+}
+
+fn sleep_ms(next: Option<UtcMillis>, now: UtcMillis) -> i64 {
+    next.map_or(LONGEST_SLEEP_MS, |next| next.since(now))
+        .clamp(0, LONGEST_SLEEP_MS)
+}
