@@ -245,7 +245,8 @@ fn names_a_platform(tree: &Tree) -> Vec<Finding> {
 /// store file of its name.
 fn tools_without_domain(tree: &Tree) -> Vec<Finding> {
     let tools = tree.product().filter(|file| {
-        file.path.starts_with("control-plane/src/mcp/tools/") && file.name() != "mod.rs"
+        file.path.starts_with("control-plane/src/mcp/tools/")
+            && !matches!(file.name(), "mod.rs" | "fixtures.rs")
     });
     let has = |path: String| tree.files.iter().any(|file| file.path == path);
     tools
