@@ -4,6 +4,7 @@
 pub mod busy;
 pub mod clock;
 pub mod config;
+mod enrol;
 mod failure;
 pub mod git;
 pub mod host;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+pub use enrol::{EnrolError, Enrolled, Identity, Left, enrol, identity, leave};
 pub use lifecycle::{DaemonError, run};
 
 use busy::Busy;

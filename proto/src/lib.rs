@@ -5,6 +5,7 @@
 
 pub mod automation;
 pub mod command;
+pub mod enrol;
 pub mod error;
 pub mod event;
 pub mod frame;
