@@ -9,16 +9,16 @@ use crate::harness::{Home, Mcp, Repo, yearly};
 const UNKNOWN: &str = "01900000-0000-7000-8000-000000000000";
 
 /// One of each thing, to name in otherwise valid arguments.
-struct Things {
-    host: Value,
-    project: Value,
-    workspace: Value,
-    task: Value,
-    automation: Value,
+pub(crate) struct Things {
+    pub(crate) host: Value,
+    pub(crate) project: Value,
+    pub(crate) workspace: Value,
+    pub(crate) task: Value,
+    pub(crate) automation: Value,
 }
 
 impl Things {
-    fn make(mcp: &Mcp, repo: &Repo<'_>) -> Self {
+    pub(crate) fn make(mcp: &Mcp, repo: &Repo<'_>) -> Self {
         let project = mcp.import(repo);
         let (workspace, _) = mcp.workspace(&project, "w");
         Self {
@@ -31,7 +31,7 @@ impl Things {
     }
 
     /// Arguments that would work, for every tool.
-    fn valid(&self, tool: &str) -> Value {
+    pub(crate) fn valid(&self, tool: &str) -> Value {
         match tool {
             "tasks_get" => json!({"idOrSlug": self.task}),
             "tasks_create" => json!({"title": "valid"}),

@@ -22,6 +22,8 @@ mod projects;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 mod tasks;
 #[cfg(test)]
 mod tools;

@@ -1,0 +1,202 @@
+//! Whom things belong to: to another organization nothing here exists, and a colleague without
+//! access to a host sees none of it and changes none of its owner's automations.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::bad_input::Things;
+use crate::harness::{Ended, Home, Mcp, Repo, Service, secs};
+
+const OTHER_KEY: &str = "sk_live_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+#[test]
+fn nothing_exists_for_another_organization() {
+    let home = Home::new();
+    let repo = Repo::new(&home, "shop", 1);
+    let up = home.up();
+    let mcp = up.mcp();
+    let things = Things::make(&mcp, &repo);
+    let run = mcp.run_to_end(&things.automation);
+    let stranger = add_member(&home, &up, "another organization");
+    let mut wrong = Vec::new();
+    for tool in mcp.tools() {
+        let name = tool["name"].as_str().unwrap();
+        let fields = tool["inputSchema"]["properties"].as_object().unwrap();
+        for case in naming_things(name, &things, &run, fields.keys()) {
+            match stranger.call(name, case.clone()) {
+                Err(error) if error.code == "not_found" => {}
+                other => wrong.push(format!("{name} {case} -> {other:?}")),
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong answers\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    for (tool, list) in LISTS {
+        assert_eq!(stranger.ok(tool, json!({}))[list], json!([]), "{tool}");
+    }
+    // Nothing a stranger asked for happened.
+    assert!(mcp.find_workspace(&things.workspace).is_some());
+    assert_eq!(mcp.ok("tasks_list", json!({}))["total"], 1);
+    let automation =
+        mcp.ok("automations_get", json!({"id": things.automation}))["automation"].clone();
+    assert_eq!(automation["lastRun"]["runId"], run["runId"]);
+    assert!(repo.branches().len() == 2, "{:?}", repo.branches());
+}
+
+#[test]
+fn a_colleague_without_access_to_a_host_sees_none_of_it() {
+    let home = Home::new();
+    let repo = Repo::new(&home, "shop", 1);
+    let up = home.up();
+    let mcp = up.mcp();
+    let things = Things::make(&mcp, &repo);
+    let colleague = add_member(&home, &up, "the same organization");
+    for (tool, list) in LISTS {
+        let expected = if tool == "tasks_list" { 1 } else { 0 };
+        let seen = colleague.ok(tool, json!({}))[list].clone();
+        if tool != "projects_list" {
+            assert_eq!(seen.as_array().unwrap().len(), expected, "{tool}: {seen}");
+        }
+    }
+    let tools = [
+        "get",
+        "get_prompt",
+        "update",
+        "pause",
+        "resume",
+        "run",
+        "delete",
+    ];
+    for tool in tools {
+        let id = json!({"id": things.automation});
+        let refusal = colleague
+            .call(&format!("automations_{tool}"), id)
+            .unwrap_err();
+        assert!(
+            ["not_found", "forbidden"].contains(&refusal.code.as_str()),
+            "{tool}: {refusal:?}"
+        );
+    }
+    for tool in ["workspaces_create", "projects_create"] {
+        colleague.refused(tool, things.valid(tool), "not_found");
+    }
+    colleague.refused(
+        "workspaces_delete",
+        json!({"id": things.workspace, "force": true}),
+        "not_found",
+    );
+    assert!(mcp.find_workspace(&things.workspace).is_some());
+    // A task is the organization's.
+    colleague.ok(
+        "tasks_update",
+        json!({"id": things.task, "title": "Changed by a colleague"}),
+    );
+}
+
+#[test]
+fn a_revoked_or_expired_key_is_refused_at_once() {
+    let home = Home::new();
+    let up = home.up();
+    let other = add_member(&home, &up, "the same organization");
+    other.ok("hosts_list", json!({}));
+    for change in ["revoked_at = 1", "revoked_at = NULL, expires_at = 1"] {
+        sql(
+            &home,
+            &[&format!(
+                "UPDATE tokens SET {change} WHERE id = 'other-token'"
+            )],
+        );
+        assert_eq!(other.send("tools/list", json!({})).status, 401, "{change}");
+    }
+}
+
+const LISTS: [(&str, &str); 5] = [
+    ("tasks_list", "tasks"),
+    ("workspaces_list", "workspaces"),
+    ("automations_list", "automations"),
+    ("projects_list", "projects"),
+    ("hosts_list", "hosts"),
+];
+
+/// Valid arguments that name a thing of the first organization, field by field.
+fn naming_things<'a>(
+    tool: &str,
+    things: &Things,
+    run: &Value,
+    fields: impl Iterator<Item = &'a String>,
+) -> Vec<Value> {
+    let thing = |field: &str| match field {
+        "hostId" | "targetHostId" => Some(&things.host),
+        "projectId" | "v2ProjectId" => Some(&things.project),
+        "workspaceId" | "v2WorkspaceId" => Some(&things.workspace),
+        "taskId" | "idOrSlug" => Some(&things.task),
+        "automationId" => Some(&things.automation),
+        "runId" => Some(&run["runId"]),
+        "id" if tool.starts_with("tasks_") => Some(&things.task),
+        "id" if tool.starts_with("workspaces_") => Some(&things.workspace),
+        "id" => Some(&things.automation),
+        _ => None,
+    };
+    let with = |(field, value): (&String, &Value)| {
+        let mut arguments = things.valid(tool);
+        arguments[field] = value.clone();
+        if let Some(plain) = field.strip_prefix("v2").map(lower_first) {
+            arguments.as_object_mut().unwrap().remove(&plain);
+        }
+        arguments
+    };
+    fields
+        .filter_map(|field| Some((field, thing(field)?)))
+        .map(with)
+        .collect()
+}
+
+fn lower_first(name: &str) -> String {
+    name[..1].to_lowercase() + &name[1..]
+}
+
+/// Adds another member straight to the catalog: inviting people is not part of the tools.
+fn add_member(home: &Home, up: &Service, which: &str) -> Mcp {
+    let same = which == "the same organization";
+    let organization = if same {
+        "(SELECT org_id FROM tokens LIMIT 1)"
+    } else {
+        "'other-org'"
+    };
+    let member = "INSERT INTO members (org_id, user_id, role, created_at) VALUES";
+    sql(home, &[
+        "INSERT INTO organizations (id, name, created_at) VALUES ('other-org', 'Other', 0)",
+        "INSERT INTO users (id, email, email_key, name, created_at)
+         VALUES ('other-user', 'other@example.com', 'other@example.com', 'Other', 0)",
+        &format!("{member} ({organization}, 'other-user', 'member', 0)"),
+        &format!(
+            "INSERT INTO tokens (id, kind, hash, prefix, org_id, user_id, name, scopes, created_at)
+             SELECT 'other-token', kind, 'HASH', prefix, {organization}, 'other-user', 'other', scopes, 0
+             FROM tokens WHERE kind = 'api_key' LIMIT 1"
+        ),
+    ]);
+    Mcp::new(&up.mcp_url, OTHER_KEY)
+}
+
+/// Changes the catalog under the running program; `HASH` stands for the other key's.
+fn sql(home: &Home, statements: &[&str]) {
+    let script = home.path("change.py");
+    let text = format!(
+        "import hashlib, sqlite3, sys\n\
+         c = sqlite3.connect(sys.argv[1], timeout=10)\n\
+         h = hashlib.sha256(b'{OTHER_KEY}').hexdigest()\n\
+         for s in {statements:?}: c.execute(s.replace('HASH', h))\n\
+         c.commit()\n"
+    );
+    fs::write(&script, text).unwrap();
+    let mut python = home.command("python3");
+    python
+        .arg(script)
+        .arg(home.hostler_home().join("control-plane/catalog.db"));
+    Ended::of(python, secs(20)).ok();
+}
