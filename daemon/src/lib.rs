@@ -14,6 +14,7 @@ pub mod platform;
 pub mod scheduler;
 pub mod setup;
 pub mod store;
+pub mod supervisor;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 
 pub use enrol::{EnrolError, Enrolled, Identity, Left, enrol, identity, leave};
 pub use lifecycle::{DaemonError, run};
+pub use supervisor::supervise;
 
 use busy::Busy;
 use config::{Config, Layout};

@@ -1,6 +1,13 @@
 //! The Linux side of the platform interface.
 
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::time::{ClockId, clock_gettime};
+
+use super::{ProcessFacts, is_alive};
 
 /// Milliseconds counting time asleep (`CLOCK_BOOTTIME`) and not counting it (`CLOCK_MONOTONIC`),
 /// see clock_gettime(2).
@@ -8,9 +15,129 @@ pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Boottime), clock_ms(ClockId::Monotonic))
 }
 
+/// Orphans among the descendants become children of this process, see
+/// PR_SET_CHILD_SUBREAPER(2const). So no descendant can leave the tree.
+pub fn adopt_orphans() -> io::Result<()> {
+    let any = rustix::process::getpid();
+    Ok(rustix::process::set_child_subreaper(Some(any))?)
+}
+
+/// Whether a process left its family: nobody can, see [`adopt_orphans`].
+pub fn is_stray(_one: &ProcessFacts, _marker: &str) -> bool {
+    false
+}
+
+/// Every process of this machine that can be seen, from /proc/<pid>/stat, see proc_pid_stat(5).
+pub fn processes() -> Vec<ProcessFacts> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(process)
+        .collect()
+}
+
+/// One process.
+pub fn process(pid: i32) -> Option<ProcessFacts> {
+    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Sends a signal to exactly the process that had this pid and start time; false when it is gone.
+pub fn signal_process(pid: i32, started: u64, signal: Signal) -> bool {
+    let Some(number) = Pid::from_raw(pid) else {
+        return false;
+    };
+    match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
+        Ok(fd) => is_alive(pid, started) && rustix::process::pidfd_send_signal(fd, signal).is_ok(),
+        // Kernels before 5.3 have no pidfd; the start time alone leaves a gap of microseconds.
+        Err(Errno::NOSYS) => {
+            is_alive(pid, started) && rustix::process::kill_process(number, signal).is_ok()
+        }
+        Err(_) => false,
+    }
+}
+
+/// Whether the environment a process was started with holds `NAME=value`.
+pub fn started_with(pid: i32, entry: &str) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
+        bytes
+            .split(|byte| *byte == 0)
+            .any(|one| one == entry.as_bytes())
+    })
+}
+
+/// The folder a process works in.
+pub fn working_folder(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The user's login shell: `SHELL`, else the one in /etc/passwd.
+pub fn login_shell() -> PathBuf {
+    let of_account = || {
+        let uid = rustix::process::getuid().as_raw().to_string();
+        let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mut lines = accounts
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
+        let account = lines.find(|fields| fields.get(2) == Some(&uid.as_str()))?;
+        account.get(6).map(PathBuf::from)
+    };
+    std::env::var_os("SHELL")
+        .map(PathBuf::from)
+        .or_else(of_account)
+        .filter(|shell| shell.is_absolute())
+        .unwrap_or_else(|| PathBuf::from("/bin/sh"))
+}
+
 fn clock_ms(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds * 1000 + nanos / 1_000_000
+}
+
+/// The command's name may hold anything, spaces and parentheses too: fields begin after the last `)`.
+fn parse_stat(stat: &[u8]) -> Option<ProcessFacts> {
+    let open = stat.iter().position(|byte| *byte == b'(')?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let pid = std::str::from_utf8(&stat[..open])
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let id = |at: usize| fields.get(at)?.parse::<i32>().ok();
+    let cpu_ticks: u64 = (11..=14).filter_map(number).sum();
+    Some(ProcessFacts {
+        pid,
+        parent: id(1)?,
+        group: id(2)?,
+        session: id(3)?,
+        ended: matches!(*fields.first()?, "Z" | "X" | "x"),
+        started: number(19)?,
+        cpu_ms: cpu_ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
+        memory_bytes: number(21)? * rustix::param::page_size() as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_is_read_whatever_the_command_is_called() {
+        let line = b"42 (a) Z (b 1) S 7 8 9 0 -1 4194304 103 0 0 0 100 50 25 25 20 0 1 0 777 3133440 3 18446744073709551615 1 2\n";
+        let facts = parse_stat(line).unwrap();
+        assert_eq!(
+            (facts.pid, facts.parent, facts.group, facts.session),
+            (42, 7, 8, 9)
+        );
+        assert_eq!((facts.started, facts.ended), (777, false));
+        let ticks = rustix::param::clock_ticks_per_second();
+        assert_eq!(facts.cpu_ms, 200 * 1000 / ticks);
+        assert_eq!(facts.memory_bytes, 3 * rustix::param::page_size() as u64);
+    }
 }

@@ -1,11 +1,122 @@
 //! The macOS side of the platform interface.
 
+use std::io;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, getpgid, getsid};
 use rustix::time::{ClockId, clock_gettime};
+use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+
+use super::{ProcessFacts, is_alive};
 
 /// Milliseconds counting time asleep and not counting it. On macOS `CLOCK_MONOTONIC` goes on
 /// during sleep and `CLOCK_UPTIME_RAW` does not, see clock_gettime(3).
 pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Monotonic), clock_ms(ClockId::UptimeRaw))
+}
+
+/// macOS has no subreaper: an orphan becomes a child of launchd. It is found again by its session,
+/// its process group and the run's marker in its environment.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "on Linux the same function can fail"
+)]
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a process left its family and is known by the marker (`NAME=value`) it was started with.
+pub fn is_stray(one: &ProcessFacts, marker: &str) -> bool {
+    one.parent == 1 && started_with(one.pid, marker)
+}
+
+/// Every process of this machine that can be seen.
+pub fn processes() -> Vec<ProcessFacts> {
+    let system = look(ProcessesToUpdate::All);
+    system.processes().values().filter_map(facts).collect()
+}
+
+/// One process.
+pub fn process(pid: i32) -> Option<ProcessFacts> {
+    let pid = sysinfo::Pid::from_u32(u32::try_from(pid).ok()?);
+    facts(look(ProcessesToUpdate::Some(&[pid])).process(pid)?)
+}
+
+/// Sends a signal to the process that had this pid and start time; false when it is gone.
+pub fn signal_process(pid: i32, started: u64, signal: Signal) -> bool {
+    let Some(number) = Pid::from_raw(pid) else {
+        return false;
+    };
+    is_alive(pid, started) && rustix::process::kill_process(number, signal).is_ok()
+}
+
+/// Whether the environment a process was started with holds `NAME=value`.
+pub fn started_with(pid: i32, entry: &str) -> bool {
+    with_process(
+        pid,
+        ProcessRefreshKind::nothing().with_environ(UpdateKind::Always),
+        |process| {
+            process
+                .environ()
+                .iter()
+                .any(|one| one.to_str() == Some(entry))
+        },
+    )
+    .unwrap_or(false)
+}
+
+/// The folder a process works in.
+pub fn working_folder(pid: i32) -> Option<PathBuf> {
+    with_process(
+        pid,
+        ProcessRefreshKind::nothing().with_cwd(UpdateKind::Always),
+        |process| process.cwd().map(PathBuf::from),
+    )?
+}
+
+/// The user's login shell: `SHELL`, else the system's default.
+pub fn login_shell() -> PathBuf {
+    std::env::var_os("SHELL")
+        .map(PathBuf::from)
+        .filter(|shell| shell.is_absolute())
+        .unwrap_or_else(|| PathBuf::from("/bin/zsh"))
+}
+
+fn look(which: ProcessesToUpdate<'_>) -> System {
+    let mut system = System::new();
+    let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
+    system.refresh_processes_specifics(which, true, kind);
+    system
+}
+
+fn with_process<T>(
+    pid: i32,
+    kind: ProcessRefreshKind,
+    read: impl FnOnce(&Process) -> T,
+) -> Option<T> {
+    let pid = sysinfo::Pid::from_u32(u32::try_from(pid).ok()?);
+    let mut system = System::new();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid).map(read)
+}
+
+/// sysinfo gives start times in seconds, which is as fine as macOS needs: its process numbers are
+/// not used again within one.
+fn facts(process: &Process) -> Option<ProcessFacts> {
+    let pid = i32::try_from(process.pid().as_u32()).ok()?;
+    let number = Pid::from_raw(pid);
+    let raw = |found: Result<Pid, _>| found.map_or(0, |pid: Pid| pid.as_raw_nonzero().get());
+    let parent = process.parent().map_or(0, sysinfo::Pid::as_u32);
+    Some(ProcessFacts {
+        pid,
+        parent: i32::try_from(parent).ok()?,
+        group: raw(getpgid(number)),
+        session: raw(getsid(number)),
+        started: process.start_time(),
+        ended: process.status() == ProcessStatus::Zombie,
+        cpu_ms: process.accumulated_cpu_time(),
+        memory_bytes: process.memory(),
+    })
 }
 
 fn clock_ms(clock: ClockId) -> u64 {
