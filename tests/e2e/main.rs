@@ -18,6 +18,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod other_clients;
+#[cfg(test)]
 mod projects;
 #[cfg(test)]
 mod schedules;

@@ -57,7 +57,7 @@ fn a_colleague_without_access_to_a_host_sees_none_of_it() {
     let things = Things::make(&mcp, &repo);
     let colleague = add_member(&home, &up, "the same organization");
     for (tool, list) in LISTS {
-        let expected = if tool == "tasks_list" { 1 } else { 0 };
+        let expected = usize::from(tool == "tasks_list");
         let seen = colleague.ok(tool, json!({}))[list].clone();
         if tool != "projects_list" {
             assert_eq!(seen.as_array().unwrap().len(), expected, "{tool}: {seen}");
@@ -135,11 +135,10 @@ fn naming_things<'a>(
         "projectId" | "v2ProjectId" => Some(&things.project),
         "workspaceId" | "v2WorkspaceId" => Some(&things.workspace),
         "taskId" | "idOrSlug" => Some(&things.task),
-        "automationId" => Some(&things.automation),
         "runId" => Some(&run["runId"]),
         "id" if tool.starts_with("tasks_") => Some(&things.task),
         "id" if tool.starts_with("workspaces_") => Some(&things.workspace),
-        "id" => Some(&things.automation),
+        "id" | "automationId" => Some(&things.automation),
         _ => None,
     };
     let with = |(field, value): (&String, &Value)| {
