@@ -5,7 +5,7 @@
 
 use super::Schedule;
 use super::calendar::{Civil, DAY, weekday};
-use super::describe_times::{Times, hour_window, numbered, times};
+use super::describe_times::{Times, even_step, hour_window, numbered, times};
 use super::parts::{Freq, Parts};
 use super::series::Series;
 use super::words::{
@@ -201,8 +201,10 @@ fn stepping(parts: &Parts) -> String {
         Freq::Minutely => "minute",
         Freq::Yearly | Freq::Monthly | Freq::Weekly | Freq::Daily | Freq::Hourly => "hour",
     };
-    let mut said = every(parts.interval, unit);
-    if parts.minutes != 0 {
+    let even =
+        even_step(parts.minutes).filter(|_| parts.freq == Freq::Hourly && parts.interval == 1);
+    let mut said = even.map_or_else(|| every(parts.interval, unit), |step| every(step, "minute"));
+    if parts.minutes != 0 && even.is_none() {
         said.push_str(&numbered(" at minute", parts.minutes));
     }
     if parts.seconds != 0 && parts.seconds != 1 {
@@ -236,12 +238,7 @@ fn limits(parts: &Parts) -> String {
 fn day_limits(parts: &Parts) -> String {
     let mut named = Vec::new();
     if parts.weekdays != 0 {
-        let every_such = matches!(parts.freq, Freq::Monthly | Freq::Yearly);
-        named.push(if every_such && parts.weekdays.count_ones() == 7 {
-            "every day".to_owned()
-        } else {
-            weekdays(parts.weekdays)
-        });
+        named.push(weekdays(parts.weekdays));
     }
     named.extend(parts.nth.iter().map(|&(n, day)| {
         let day = WEEKDAYS.get(usize::from(day)).copied().unwrap_or_default();

@@ -74,7 +74,7 @@ pub(super) fn hour_window(hours: u32) -> Option<(u32, u32)> {
 }
 
 /// The minutes between minutes that divide an hour evenly from :00.
-fn even_step(minutes: u64) -> Option<u32> {
+pub(super) fn even_step(minutes: u64) -> Option<u32> {
     let count = minutes.count_ones();
     if count < 2 || 60 % count != 0 {
         return None;

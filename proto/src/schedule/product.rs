@@ -35,7 +35,7 @@ fn check_rule(parts: &Parts) -> Result<(), ScheduleError> {
     if parts.freq == Freq::Secondly {
         return Err(ScheduleError::Secondly);
     }
-    if parts.seconds.count_ones() > 1 && parts.set_pos.len() != 1 {
+    if parts.seconds.count_ones() > 1 && parts.set_pos.is_empty() {
         return Err(ScheduleError::TooOften);
     }
     match parts.count {

@@ -27,6 +27,7 @@ const MONTHS: [&str; 12] = [
 ];
 pub(super) const WORKING_DAYS: u8 = 0b001_1111;
 const WEEKEND: u8 = 0b110_0000;
+const ALL_DAYS: u8 = 0b111_1111;
 
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn list(items: &[String]) -> String {
@@ -85,6 +86,7 @@ pub(super) fn weekdays(mask: u8) -> String {
     match mask {
         WORKING_DAYS => "weekdays".to_owned(),
         WEEKEND => "weekends".to_owned(),
+        ALL_DAYS => "every day".to_owned(),
         _ => list(
             &named(&WEEKDAYS, u64::from(mask))
                 .map(|day| format!("{day}s"))

@@ -79,6 +79,14 @@ const SAID: &[(&str, &str)] = &[
         "Yearly on the last and 100th day of the year at 8:30 AM",
     ),
     ("FREQ=HOURLY;INTERVAL=2", "Every 2 hours"),
+    (
+        "FREQ=HOURLY;BYMINUTE=0,30;BYHOUR=6,7,8",
+        "Every 30 minutes from 6:00 to 8:59",
+    ),
+    (
+        "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA,SU",
+        "Every day at 8:30 AM",
+    ),
     ("FREQ=HOURLY;BYMINUTE=5", "Every hour at minute 5"),
     ("FREQ=MINUTELY", "Every minute"),
     (

@@ -8,6 +8,7 @@
 
 mod batch;
 mod describe;
+mod oracle;
 mod properties;
 mod refusals;
 mod vectors;

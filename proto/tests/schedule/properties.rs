@@ -150,6 +150,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
     /// Each local time made an instant on its own, sorted: what seeking must give across gaps.
     #[test]
     fn localising_matches_one_by_one(
