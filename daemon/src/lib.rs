@@ -1,15 +1,18 @@
 //! The host daemon: registers git projects, makes workspaces, fires schedules from its own database
 //! and runs agents unattended, whether or not the control plane can be reached.
 
+pub mod automations;
 pub mod busy;
 pub mod clock;
 pub mod config;
+pub mod dispatch;
 mod enrol;
 mod failure;
 pub mod git;
 pub mod host;
 mod lifecycle;
 pub mod link;
+pub mod logs;
 pub mod platform;
 pub mod scheduler;
 pub mod setup;

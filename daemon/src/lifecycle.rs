@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Layout};
-use crate::store::{Store, StoreError};
-use crate::{Context, Signals, scheduler};
+use crate::dispatch::{Dispatch, START_COUNTER_KEY};
+use crate::store::{Store, StoreError, meta};
+use crate::{Context, Signals, link, scheduler};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -80,14 +81,23 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
 fn start(context: &Context, parts: &mut Parts) {
     let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
     parts.spawn("scheduler", scheduler);
+    let (local, context, stop) = (
+        Dispatch::new(context.clone()),
+        context.clone(),
+        parts.stop.clone(),
+    );
+    parts.spawn("link", async move {
+        link::run(&context.layout, Arc::new(local), context.signals, stop).await
+    });
 }
 
-async fn open(layout: Layout) -> Result<Context, DaemonError> {
+pub(crate) async fn open(layout: Layout) -> Result<Context, DaemonError> {
     let config = Config::load(&layout)?;
     let signals = Arc::new(Signals::default());
     let woken = Arc::clone(&signals);
     let store = Store::open(&layout.database(), move || woken.outbox.notify_one()).await?;
-    tracing::info!(home = %layout.home().display(), "daemon started");
+    let starts = count_start(&store).await?;
+    tracing::info!(home = %layout.home().display(), starts, "daemon started");
     Ok(Context {
         layout: Arc::new(layout),
         config: Arc::new(config),
@@ -96,6 +106,16 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
         busy: Arc::default(),
         signals,
     })
+}
+
+/// Counts this start: the control plane tells restarts from cloned machines by it.
+async fn count_start(store: &Store) -> Result<u64, StoreError> {
+    let mut tx = store.begin().await?;
+    let before = meta::get(&mut tx, START_COUNTER_KEY).await?;
+    let starts = before.and_then(|text| text.parse().ok()).unwrap_or(0_u64) + 1;
+    meta::set(&mut tx, START_COUNTER_KEY, &starts.to_string()).await?;
+    store.commit(tx).await?;
+    Ok(starts)
 }
 
 /// The daemon's long-lived tasks.
@@ -152,7 +172,7 @@ fn unexpected(ended: Option<Ended>) -> DaemonError {
 }
 
 /// The folders every part may count on; only their owner can look into them.
-fn make_folders(layout: &Layout) -> Result<(), DaemonError> {
+pub(crate) fn make_folders(layout: &Layout) -> Result<(), DaemonError> {
     for path in [layout.home().to_owned(), layout.host(), layout.runs()] {
         make_private(&path).map_err(|source| DaemonError::Home { path, source })?;
     }

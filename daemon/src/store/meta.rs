@@ -28,3 +28,13 @@ pub async fn set(tx: &mut Tx, key: &str, value: &str) -> Result<(), StoreError> 
     .map_err(StoreError::at("writes a setting"))?;
     Ok(())
 }
+
+/// The value of a key within a transaction.
+pub async fn get(tx: &mut Tx, key: &str) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE key = $1")
+        .bind(key)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("reads a setting"))?;
+    Ok(row.map(|row| row.get(0)))
+}

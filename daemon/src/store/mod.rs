@@ -5,6 +5,7 @@
 //! It takes no decisions and asks no clock.
 
 pub mod automations;
+pub mod commands;
 pub mod meta;
 pub mod occurrences;
 pub mod outbox;

@@ -21,6 +21,26 @@ pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, S
 }
 
 impl Store {
+    /// The sequence number the next event will get.
+    pub async fn outbox_next(&self) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+            .fetch_optional(self.pool())
+            .await
+            .map_err(StoreError::at("reads the last event's number"))?;
+        Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()) + 1)
+    }
+
+    /// Sets an event aside that the control plane will never take; it stays for a look.
+    pub async fn outbox_refused(&self, seq: u64, reason: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE outbox SET quarantined = $2 WHERE seq = $1")
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(reason)
+            .execute(self.pool())
+            .await
+            .map_err(StoreError::at("sets an event aside"))?;
+        Ok(())
+    }
+
     /// At most `limit` events after `seq`, oldest first, as (sequence, JSON text).
     pub async fn outbox_after(
         &self,

@@ -186,7 +186,39 @@ pub async fn unfinished_of(
     .collect()
 }
 
+/// Whether a run has ended; none when it is unknown.
+pub async fn is_final(tx: &mut Tx, id: RunId) -> Result<Option<bool>, StoreError> {
+    let row = sqlx::query("SELECT final FROM runs WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("reads a run"))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
 impl Store {
+    /// Runs going on or with a log not wholly delivered, newest first, with the word of their state.
+    pub async fn run_marks(&self, limit: usize) -> Result<Vec<(RunId, String)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, state FROM runs WHERE final = 0 OR log_delivered = 0
+             ORDER BY queued_at DESC LIMIT $1",
+        )
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(self.pool())
+        .await
+        .map_err(StoreError::at("reads where runs stand"))?;
+        rows.iter().map(|row| Ok((id(row)?, row.get(1)))).collect()
+    }
+
+    /// How many runs have a process or are about to.
+    pub async fn running_runs(&self) -> Result<u32, StoreError> {
+        let row = sqlx::query("SELECT count(*) FROM runs WHERE final = 0 AND state <> 'queued'")
+            .fetch_one(self.pool())
+            .await
+            .map_err(StoreError::at("counts runs"))?;
+        Ok(u32::try_from(row.get::<i64, _>(0)).unwrap_or(u32::MAX))
+    }
+
     /// One run.
     pub async fn run(&self, id: RunId) -> Result<Option<RunRow>, StoreError> {
         sqlx::query(select("WHERE id = $1"))

@@ -164,7 +164,7 @@ impl World {
             }
             Event::Restart => self.crash(),
             Event::End(result) if self.runs.values().any(|run| run.end.is_none()) => {
-                self.end(*result)
+                self.end(*result);
             }
             Event::End(_) => {}
             Event::SetClock(ms) => self.set_clock(*ms),
@@ -172,7 +172,7 @@ impl World {
             Event::Resume => {
                 let now = self.now.wall;
                 self.edit(|rule| {
-                    (rule.enabled, rule.plan_after) = (true, rule.plan_after.max(now))
+                    (rule.enabled, rule.plan_after) = (true, rule.plan_after.max(now));
                 });
             }
         }

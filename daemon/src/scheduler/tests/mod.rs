@@ -53,7 +53,7 @@ pub(super) struct World {
     scheduler: Option<Scheduler>,
 }
 
-pub(super) fn rule(rrule: &str) -> Rule {
+pub(super) fn rule_of(rrule: &str) -> Rule {
     Rule {
         id: ID,
         revision: 1,
@@ -75,12 +75,11 @@ pub(super) fn rule(rrule: &str) -> Rule {
 impl World {
     /// At noon, with one automation just synced.
     pub(super) fn new(rrule: &str, policies: Policies) -> Self {
-        let rule = Rule {
-            policies,
-            ..rule(rrule)
-        };
         let record = Record {
-            rule,
+            rule: Rule {
+                policies,
+                ..rule_of(rrule)
+            },
             deleted: false,
             state: PlanState::default(),
             waiting: vec![],

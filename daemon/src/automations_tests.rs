@@ -1,0 +1,269 @@
+//! Sync steps in every order, runs asked for, and schedules firing on a real database.
+
+use std::collections::BTreeMap;
+
+use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
+use hostler_proto::event::Event;
+use hostler_proto::ids::{AutomationId, RunId};
+use hostler_proto::run::{Finished, Outcome, RunResult};
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::Now;
+use crate::config::Layout;
+use crate::lifecycle;
+use crate::scheduler::Scheduler;
+use crate::store::occurrences;
+
+/// 2026-03-02T12:00:00Z.
+const NOON: i64 = 1_772_452_800_000;
+const HOUR: i64 = 3_600_000;
+
+async fn context() -> (tempfile::TempDir, Context) {
+    let home = tempfile::tempdir().unwrap();
+    let layout = Layout::new(home.path());
+    lifecycle::make_folders(&layout).unwrap();
+    let context = lifecycle::open(layout).await.unwrap();
+    (home, context)
+}
+
+fn spec(number: u128, revision: u64) -> AutomationSpec {
+    AutomationSpec {
+        id: AutomationId(Uuid::from_u128(number)),
+        revision,
+        name: format!("automation {number}"),
+        agent: "shell".into(),
+        prompt: format!("echo {number}"),
+        prompt_version: 1,
+        enabled: true,
+        target: RunTarget::Scratch,
+        schedule: ScheduleSpec {
+            rrule: "FREQ=HOURLY".into(),
+            dtstart: "2026-03-02T12:00:00".parse().unwrap(),
+            timezone: "UTC".into(),
+            exdates: vec![],
+            rdates: vec![],
+        },
+        plan_after: UtcMillis(NOON - 1),
+        policies: Policies::default(),
+        env: BTreeMap::new(),
+    }
+}
+
+fn step(from: u64, to: u64, upserts: Vec<AutomationSpec>, state: &[(u128, u64)]) -> DesiredStep {
+    let state = state
+        .iter()
+        .map(|(number, revision)| (AutomationId(Uuid::from_u128(*number)), *revision));
+    DesiredStep {
+        from,
+        to,
+        upserts,
+        hash: desired_hash(state),
+        ..DesiredStep::default()
+    }
+}
+
+fn revision(outcome: SyncOutcome) -> Result<u64, u64> {
+    match outcome {
+        SyncOutcome::Applied(ack) => Ok(ack.revision),
+        SyncOutcome::Wanted(wanted) => Err(wanted.have),
+    }
+}
+
+#[tokio::test]
+async fn steps_apply_in_order_and_once() {
+    let (_home, context) = context().await;
+    let first = step(0, 1, vec![spec(1, 1)], &[(1, 1)]);
+    let second = step(1, 2, vec![spec(2, 1)], &[(1, 1), (2, 1)]);
+    assert_eq!(
+        revision(apply(&context, second.clone()).await.unwrap()),
+        Err(0)
+    );
+    assert_eq!(
+        revision(apply(&context, first.clone()).await.unwrap()),
+        Ok(1)
+    );
+    assert_eq!(
+        revision(apply(&context, first.clone()).await.unwrap()),
+        Ok(1)
+    );
+    assert_eq!(revision(apply(&context, second).await.unwrap()), Ok(2));
+    assert_eq!(revision(apply(&context, first).await.unwrap()), Err(2));
+    assert_eq!(context.store.automation_ids().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_step_with_another_hash_changes_nothing() {
+    let (_home, context) = context().await;
+    let wrong = step(0, 1, vec![spec(1, 1)], &[(1, 2)]);
+    assert_eq!(revision(apply(&context, wrong).await.unwrap()), Err(0));
+    assert!(context.store.automation_ids().await.unwrap().is_empty());
+    assert_eq!(applied(&context).await.unwrap(), (0, String::new()));
+}
+
+#[tokio::test]
+async fn a_full_step_replaces_everything() {
+    let (_home, context) = context().await;
+    apply(
+        &context,
+        step(0, 1, vec![spec(1, 1), spec(2, 1)], &[(1, 1), (2, 1)]),
+    )
+    .await
+    .unwrap();
+    let full = DesiredStep {
+        full: true,
+        ..step(0, 9, vec![spec(2, 4), spec(3, 1)], &[(2, 4), (3, 1)])
+    };
+    assert_eq!(revision(apply(&context, full).await.unwrap()), Ok(9));
+    let ids = context.store.automation_ids().await.unwrap();
+    assert_eq!(ids, [spec(2, 1).id, spec(3, 1).id]);
+}
+
+fn at(ms: i64) -> Now {
+    let boot_ms = ms.unsigned_abs();
+    Now {
+        wall: UtcMillis(ms),
+        boot_ms,
+        awake_ms: boot_ms,
+    }
+}
+
+/// One batch on the real database, as the scheduler's shell makes it.
+async fn batch(context: &Context, scheduler: &mut Scheduler, now: Now) {
+    let mut tx = context.store.begin().await.unwrap();
+    let facts = occurrences::facts(&mut tx, scheduler.interest(now.wall))
+        .await
+        .unwrap();
+    let effects = scheduler.handle(facts, now);
+    occurrences::apply(&mut tx, &effects, now.wall)
+        .await
+        .unwrap();
+    context.store.commit(tx).await.unwrap();
+}
+
+async fn loaded(context: &Context, now: Now) -> Scheduler {
+    Scheduler::load(context.store.plans().await.unwrap(), false, now)
+}
+
+async fn finish(context: &Context, id: RunId, result: RunResult, now: UtcMillis) {
+    let mut run = context.store.run(id).await.unwrap().unwrap().run;
+    run.finish(Finished {
+        result,
+        started_at: None,
+        finished_at: now,
+        reason: None,
+        exit_code: None,
+        signal: None,
+        outcome: Outcome::default(),
+        log_bytes: 0,
+    })
+    .unwrap();
+    let mut tx = context.store.begin().await.unwrap();
+    runs::update(&mut tx, &run, now).await.unwrap();
+    context.store.commit(tx).await.unwrap();
+}
+
+async fn events(context: &Context) -> Vec<Event> {
+    let rows = context.store.outbox_after(0, 100).await.unwrap();
+    rows.iter()
+        .map(|(_, json)| serde_json::from_str(json).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_synced_automation_fires_with_its_prompt_and_survives_restarts() {
+    let (_home, context) = context().await;
+    apply(&context, step(0, 1, vec![spec(1, 1)], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    batch(&context, &mut scheduler, at(NOON - 5)).await;
+    // Decided, but the process dies before the commit.
+    let mut tx = context.store.begin().await.unwrap();
+    let facts = occurrences::facts(&mut tx, scheduler.interest(UtcMillis(NOON)))
+        .await
+        .unwrap();
+    let lost = scheduler.handle(facts, at(NOON));
+    occurrences::apply(&mut tx, &lost, UtcMillis(NOON))
+        .await
+        .unwrap();
+    drop(tx);
+    let mut scheduler = loaded(&context, at(NOON + 1)).await;
+    batch(&context, &mut scheduler, at(NOON + 1)).await;
+    let run = RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON), 1);
+    let row = context.store.run(run).await.unwrap().unwrap();
+    assert_eq!(
+        (row.automation, row.run.state),
+        (spec(1, 1), RunState::Queued)
+    );
+    // The same batch again, from an older view of the plan: the key refuses it.
+    let mut stale = loaded(&context, at(NOON)).await;
+    assert_eq!(stale.next_due(), Some(UtcMillis(NOON + HOUR)));
+    batch(&context, &mut stale, at(NOON + 2)).await;
+    assert_eq!(context.store.unfinished_runs().await.unwrap().len(), 1);
+    let told = events(&context).await;
+    let mut next = vec![];
+    for event in told {
+        if let Event::AutomationChanged(status) = event {
+            next.extend(status.next_run_at);
+        }
+    }
+    assert_eq!(next, [UtcMillis(NOON), UtcMillis(NOON + HOUR)]);
+}
+
+#[tokio::test]
+async fn overlap_retries_and_deletion_hold_on_the_database() {
+    let (_home, context) = context().await;
+    let mut wanted = spec(1, 1);
+    wanted.policies.retries = 1;
+    apply(&context, step(0, 1, vec![wanted], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    for now in [NOON, NOON + HOUR] {
+        batch(&context, &mut scheduler, at(now)).await;
+    }
+    let id = |hour: i64, attempt| {
+        RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + hour * HOUR), attempt)
+    };
+    assert!(
+        context.store.run(id(1, 1)).await.unwrap().is_none(),
+        "overlap is skipped"
+    );
+    let told = events(&context).await;
+    assert!(told.iter().any(|event| matches!(event, Event::RunChanged(run) if run.id == id(1, 1) && run.state.word() == "skipped")));
+
+    let failed_at = NOON + HOUR + 1000;
+    finish(&context, id(0, 1), RunResult::Failed, UtcMillis(failed_at)).await;
+    batch(&context, &mut scheduler, at(failed_at)).await;
+    let mut scheduler = loaded(&context, at(failed_at + 1)).await;
+    assert_eq!(scheduler.next_due(), Some(UtcMillis(failed_at + 60_000)));
+    batch(&context, &mut scheduler, at(failed_at + 60_000)).await;
+    let retry = context.store.run(id(0, 2)).await.unwrap().unwrap().run;
+    assert_eq!(
+        (retry.trigger, retry.attempt, retry.state),
+        (Trigger::Retry, 2, RunState::Queued)
+    );
+
+    let gone = DesiredStep {
+        tombstones: vec![spec(1, 1).id],
+        ..step(1, 2, vec![], &[])
+    };
+    assert_eq!(revision(apply(&context, gone).await.unwrap()), Ok(2));
+    batch(&context, &mut scheduler, at(failed_at + 61_000)).await;
+    let queued = context.store.run(id(0, 2)).await.unwrap().unwrap().run;
+    assert!(matches!(
+        queued.state,
+        RunState::Skipped {
+            reason: hostler_proto::run::SkipReason::Deleted,
+            ..
+        }
+    ));
+    assert!(context.store.plans().await.unwrap().is_empty());
+    batch(&context, &mut scheduler, at(failed_at + 10 * HOUR)).await;
+    assert!(context.store.unfinished_runs().await.unwrap().is_empty());
+    assert!(
+        context.store.run(id(0, 1)).await.unwrap().is_some(),
+        "past runs stay"
+    );
+}

@@ -1,0 +1,328 @@
+//! What the control plane asks of this machine, one arm per command.
+//!
+//! Invariant: a command id is carried out once; its reply is stored before it is given, and a
+//! repeat gets the stored one. A twin that comes while the first is at work waits for it. Failures
+//! that may pass by themselves are not stored, so that the same request may succeed later.
+
+use hostler_proto::command::{Command, Reply};
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::frame::payload::{RunMark, Sync as DesiredStep};
+use hostler_proto::host::HostLoad;
+use hostler_proto::ids::{CommandId, RunId};
+use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
+
+use crate::link::{Local, LogPart, ProgressSink};
+use crate::store::Tx;
+use crate::store::commands::{self, Outcome};
+use crate::store::runs::LogState as LogRow;
+use crate::{Context, automations, clock, host, logs};
+
+/// Replies that need not be kept for ever are kept this long.
+const KEEP_REPLIES_MS: i64 = 10 * 60_000;
+
+/// Where the number of the daemon's starts is stored.
+pub(crate) const START_COUNTER_KEY: &str = "start_counter";
+/// The most runs named in `hello`.
+const MOST_MARKS: usize = 1000;
+
+/// This machine, as the link sees it.
+#[derive(Debug)]
+pub struct Dispatch {
+    context: Context,
+    boot_id: String,
+}
+
+impl Dispatch {
+    /// Over the daemon's context.
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            boot_id: host::boot_id(),
+        }
+    }
+
+    async fn carry_out(&self, id: CommandId, command: Command, progress: ProgressSink) -> Outcome {
+        let (context, now) = (&self.context, clock::wall());
+        let kind = commands::kind(&command);
+        match command {
+            Command::ProjectCreate(_)
+            | Command::WorkspaceCreate(_)
+            | Command::WorkspaceDelete(_) => Err(Failure::new(
+                ErrorCode::Unsupported,
+                "this host cannot carry out commands on projects and workspaces yet",
+            )),
+            Command::RunStart(start) => {
+                let mut tx = context.store.begin().await?;
+                let outcome = automations::start_run(&mut tx, &start, now).await?;
+                self.commit(tx, id, kind, outcome).await
+            }
+            Command::RunCancel(cancel) => {
+                let mut tx = context.store.begin().await?;
+                let outcome = automations::cancel_run(&mut tx, &cancel).await?;
+                self.commit(tx, id, kind, outcome).await
+            }
+        }
+    }
+
+    /// Stores the reply of something that is done already.
+    async fn remember(&self, id: CommandId, kind: &'static str, outcome: Outcome) -> Outcome {
+        if outcome
+            .as_ref()
+            .is_err_and(|failure| failure.code.retryable())
+        {
+            return outcome;
+        }
+        let now = clock::wall();
+        let store = &self.context.store;
+        let mut tx = store.begin().await?;
+        commands::put(&mut tx, id, kind, &outcome, now).await?;
+        store.commit(tx).await?;
+        store.forget_outcomes(now.plus_ms(-KEEP_REPLIES_MS)).await?;
+        outcome
+    }
+
+    /// Stores the reply in the transaction that does what was asked.
+    async fn commit(
+        &self,
+        mut tx: Tx,
+        id: CommandId,
+        kind: &'static str,
+        outcome: Outcome,
+    ) -> Outcome {
+        commands::put(&mut tx, id, kind, &outcome, clock::wall()).await?;
+        self.context.store.commit(tx).await?;
+        self.context.signals.runs.notify_one();
+        outcome
+    }
+
+    /// Runs going on, and runs whose log is not wholly delivered, newest first.
+    async fn marks(&self) -> Result<Vec<RunMark>, Failure> {
+        let marks = self.context.store.run_marks(MOST_MARKS).await?;
+        let mark = |(run_id, state): (RunId, String)| RunMark {
+            run_id,
+            state,
+            log_end: logs::end(&self.context.layout, run_id),
+        };
+        Ok(marks.into_iter().map(mark).collect())
+    }
+
+    /// A run's log as it lies on disk, for the session's bookkeeping.
+    fn stream(&self, log: &LogRow) -> LogState {
+        let (end, finished) = match log.complete {
+            Some((size, crc)) => (size, Some((size, crc))),
+            None => (logs::end(&self.context.layout, log.run_id), None),
+        };
+        LogState {
+            run_id: log.run_id,
+            end,
+            acked: log.acked,
+            finished,
+        }
+    }
+}
+
+impl Local for Dispatch {
+    async fn hello(&self) -> Result<HelloFacts, Failure> {
+        let store = &self.context.store;
+        let (applied_revision, applied_hash) = automations::applied(&self.context).await?;
+        let starts = store.meta(START_COUNTER_KEY).await?;
+        let start_counter = starts.and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(HelloFacts {
+            boot_id: self.boot_id.clone(),
+            start_counter,
+            daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
+            os: host::os().to_owned(),
+            arch: host::arch().to_owned(),
+            capabilities: Vec::new(),
+            applied_revision,
+            applied_hash,
+            next_seq: store.outbox_next().await?,
+            runs: self.marks().await?,
+        })
+    }
+
+    async fn command(&self, id: CommandId, command: Command, progress: ProgressSink) -> Outcome {
+        let _turn = self.context.busy.turn(format!("command {id}")).await;
+        if let Some(outcome) = self.context.store.outcome(id).await? {
+            return outcome;
+        }
+        self.carry_out(id, command, progress).await
+    }
+
+    async fn apply_sync(&self, step: DesiredStep) -> Result<SyncOutcome, Failure> {
+        automations::apply(&self.context, step).await
+    }
+
+    async fn events_after(&self, seq: u64, limit: u32) -> Result<Vec<(u64, String)>, Failure> {
+        Ok(self.context.store.outbox_after(seq, limit).await?)
+    }
+
+    async fn events_acked(&self, seq: u64) -> Result<(), Failure> {
+        Ok(self.context.store.outbox_acked(seq).await?)
+    }
+
+    async fn event_refused(&self, seq: u64, reason: String) -> Result<(), Failure> {
+        tracing::warn!(seq, %reason, "the control plane refused an event; it is set aside");
+        Ok(self.context.store.outbox_refused(seq, &reason).await?)
+    }
+
+    async fn log_streams(&self) -> Result<Vec<LogState>, Failure> {
+        let logs = self.context.store.undelivered_logs().await?;
+        Ok(logs.iter().rev().map(|log| self.stream(log)).collect())
+    }
+
+    async fn log_read(&self, run: RunId, offset: u64, max: usize) -> Result<LogPart, Failure> {
+        logs::part(&self.context.layout, run, offset, max)
+    }
+
+    async fn log_acked(&self, run: RunId, offset: u64, complete: bool) -> Result<(), Failure> {
+        let store = &self.context.store;
+        if complete {
+            return Ok(store.log_delivered(run).await?);
+        }
+        Ok(store.log_acked(run, offset).await?)
+    }
+
+    async fn load(&self) -> HostLoad {
+        let running = self.context.store.running_runs().await.unwrap_or(0);
+        host::load(self.context.layout.home(), running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
+    use hostler_proto::command::{RunCancel, RunStart};
+    use hostler_proto::ids::AutomationId;
+    use hostler_proto::time::UtcMillis;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::Layout;
+    use crate::lifecycle;
+    use crate::store::automations as rows;
+
+    const AUTOMATION: AutomationId = AutomationId(Uuid::from_u128(1));
+
+    async fn dispatch() -> (tempfile::TempDir, Dispatch) {
+        let home = tempfile::tempdir().unwrap();
+        let layout = Layout::new(home.path());
+        lifecycle::make_folders(&layout).unwrap();
+        let context = lifecycle::open(layout).await.unwrap();
+        let spec = AutomationSpec {
+            id: AUTOMATION,
+            revision: 7,
+            name: "nightly".into(),
+            agent: "shell".into(),
+            prompt: "make".into(),
+            prompt_version: 3,
+            enabled: false,
+            target: RunTarget::Scratch,
+            schedule: ScheduleSpec {
+                rrule: "FREQ=DAILY".into(),
+                dtstart: "2026-03-02T12:00:00".parse().unwrap(),
+                timezone: "UTC".into(),
+                exdates: vec![],
+                rdates: vec![],
+            },
+            plan_after: UtcMillis(0),
+            policies: Policies::default(),
+            env: std::collections::BTreeMap::new(),
+        };
+        let mut tx = context.store.begin().await.unwrap();
+        rows::upsert(&mut tx, &spec).await.unwrap();
+        context.store.commit(tx).await.unwrap();
+        (home, Dispatch::new(context))
+    }
+
+    async fn send(dispatch: &Dispatch, id: u128, command: Command) -> Outcome {
+        let id = CommandId(Uuid::from_u128(id));
+        dispatch.command(id, command, Arc::new(drop)).await
+    }
+
+    fn start(run: u128) -> Command {
+        Command::RunStart(RunStart {
+            run_id: RunId(Uuid::from_u128(run)),
+            automation_id: AUTOMATION,
+            requested_at: UtcMillis(1000),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_repeated_id_starts_one_run_and_gets_the_first_reply() {
+        let (_home, dispatch) = dispatch().await;
+        let twins = tokio::join!(send(&dispatch, 1, start(10)), send(&dispatch, 1, start(11)));
+        let first = Ok(Reply::RunStarted {
+            run_id: RunId(Uuid::from_u128(10)),
+        });
+        assert_eq!((&twins.0, &twins.1), (&first, &first));
+        assert_eq!(send(&dispatch, 1, start(12)).await, first);
+        // Another command for the same run is answered alike, and starts nothing more.
+        assert_eq!(send(&dispatch, 2, start(10)).await, first);
+        let runs = dispatch.context.store.unfinished_runs().await.unwrap();
+        assert_eq!(runs.len(), 1);
+        assert_eq!(runs[0].run.rule_revision, 7);
+        assert_eq!(runs[0].automation.prompt, "make");
+    }
+
+    #[tokio::test]
+    async fn cancelling_says_whether_there_was_something_to_cancel() {
+        let (_home, dispatch) = dispatch().await;
+        let cancel = |run: u128| {
+            Command::RunCancel(RunCancel {
+                run_id: RunId(Uuid::from_u128(run)),
+                requested_by: "ada@example.com".into(),
+            })
+        };
+        let unknown = send(&dispatch, 1, cancel(10)).await.unwrap_err();
+        assert_eq!(unknown.code, ErrorCode::NotFound);
+        assert!(unknown.message.contains(&Uuid::from_u128(10).to_string()));
+        send(&dispatch, 2, start(10)).await.unwrap();
+        let cancelled = send(&dispatch, 3, cancel(10)).await.unwrap();
+        assert!(matches!(
+            cancelled,
+            Reply::RunCancelled {
+                already_over: false,
+                ..
+            }
+        ));
+        let row = dispatch
+            .context
+            .store
+            .run(RunId(Uuid::from_u128(10)))
+            .await
+            .unwrap();
+        assert_eq!(
+            row.unwrap().cancel_requested.as_deref(),
+            Some("ada@example.com")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unknown_automation_is_not_found() {
+        let (_home, dispatch) = dispatch().await;
+        let elsewhere = Command::RunStart(RunStart {
+            run_id: RunId(Uuid::from_u128(1)),
+            automation_id: AutomationId(Uuid::from_u128(99)),
+            requested_at: UtcMillis(0),
+        });
+        let refused = send(&dispatch, 1, elsewhere).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::NotFound);
+    }
+
+    #[tokio::test]
+    async fn hello_tells_where_this_machine_stands() {
+        let (_home, dispatch) = dispatch().await;
+        send(&dispatch, 1, start(10)).await.unwrap();
+        let hello = dispatch.hello().await.unwrap();
+        assert_eq!(
+            (hello.start_counter, hello.applied_revision, hello.next_seq),
+            (1, 0, 2)
+        );
+        assert_eq!(hello.runs[0].state, "queued");
+        dispatch.events_acked(1).await.unwrap();
+        assert_eq!(dispatch.hello().await.unwrap().next_seq, 2);
+    }
+}
