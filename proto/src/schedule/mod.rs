@@ -36,6 +36,7 @@ mod notes;
 mod parts;
 mod product;
 mod series;
+mod syntax;
 mod text;
 mod times;
 mod words;
