@@ -197,6 +197,7 @@ fn router(app: &App) -> Router {
     let health = Router::new().route("/healthz", get(async || "ok"));
     health
         .with_state(app.clone())
+        .merge(crate::hosts::router(app))
         .merge(crate::mcp::router(app))
 }
 

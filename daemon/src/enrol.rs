@@ -309,8 +309,11 @@ fn base(url: &str) -> Result<String, EnrolError> {
         url: url.to_owned(),
         reason: reason.to_owned(),
     };
-    let parsed =
-        Url::parse(url.trim()).or_else(|_| Err(bad("give it like https://hostler.example.com")))?;
+    let parsed = Url::parse(url.trim()).map_err(|error| {
+        bad(&format!(
+            "{error}; give it like https://hostler.example.com"
+        ))
+    })?;
     let here = match parsed.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),

@@ -99,7 +99,12 @@ pub enum ControlEvent {
     /// The host asks for the whole desired state.
     SyncWanted(SyncWanted),
     /// New events, in order: store them, then [`ControlSession::events_stored`].
-    Events(Vec<EventItem>),
+    Events {
+        /// The number before the first of them.
+        prev: u64,
+        /// The events.
+        items: Vec<EventItem>,
+    },
     /// Log bytes: store them, then [`ControlSession::log_stored`].
     Log(LogFrame),
     /// A finished log's size and checksum: compare, then [`ControlSession::log_stored`] with
@@ -138,6 +143,8 @@ pub struct ControlSession {
     nacked: bool,
     pending: BTreeMap<CommandId, u64>,
     given_up: VecDeque<CommandId>,
+    /// Logs asked for again from an offset: what is beyond it is not looked at until that came.
+    resending: BTreeMap<RunId, u64>,
     /// Awaiting a sign of life after this moment.
     probe: Option<u64>,
     out: VecDeque<Outgoing>,
@@ -166,6 +173,7 @@ impl ControlSession {
             nacked: false,
             pending: BTreeMap::new(),
             given_up: VecDeque::new(),
+            resending: BTreeMap::new(),
             probe: None,
             out: VecDeque::from([first]),
             events: VecDeque::new(),
@@ -199,7 +207,13 @@ impl ControlSession {
             return;
         }
         match LogFrame::decode(frame) {
-            Ok(log) => self.events.push_back(ControlEvent::Log(log)),
+            Ok(log) => {
+                let wanted = self.resending.get(&log.run_id).copied();
+                if wanted.is_none_or(|from| log.offset <= from) {
+                    self.resending.remove(&log.run_id);
+                    self.events.push_back(ControlEvent::Log(log));
+                }
+            }
             Err(error) => self.unreadable(&error),
         }
     }
@@ -353,6 +367,7 @@ impl ControlSession {
 
     /// Asks for a run's log again from `offset` (a gap, or a checksum that does not match).
     pub fn log_resend(&mut self, run_id: RunId, offset: u64) {
+        self.resending.insert(run_id, offset);
         self.send(Message::LogResend(LogResend { run_id, offset }));
     }
 

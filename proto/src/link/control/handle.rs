@@ -49,7 +49,12 @@ impl ControlSession {
             Message::SyncAck(ack) => self.when_live(ControlEvent::SyncAcked(ack)),
             Message::SyncWanted(wanted) => self.when_live(ControlEvent::SyncWanted(wanted)),
             Message::Events(events) => self.in_order(events),
-            Message::LogFinal(last) => self.when_live(ControlEvent::LogFinal(last)),
+            Message::LogFinal(last) => {
+                // Sent before the host heard that bytes are missing: it will come again.
+                if !self.resending.contains_key(&last.run_id) {
+                    self.when_live(ControlEvent::LogFinal(last));
+                }
+            }
             Message::Challenge(_)
             | Message::Welcome(_)
             | Message::Reject(_)
@@ -150,7 +155,8 @@ impl ControlSession {
             return;
         }
         self.nacked = false;
-        let mut last = self.received;
+        let prev = self.received;
+        let mut last = prev;
         let mut items = events.items;
         items.retain(|item| {
             let new = item.seq > last;
@@ -162,7 +168,7 @@ impl ControlSession {
             // All known: the host missed the acknowledgement.
             self.events_stored(last, Vec::new());
         } else {
-            self.events.push_back(ControlEvent::Events(items));
+            self.events.push_back(ControlEvent::Events { prev, items });
         }
     }
 
