@@ -1,6 +1,7 @@
 //! The host daemon: registers git projects, makes workspaces, fires schedules from its own database
 //! and runs agents unattended, whether or not the control plane can be reached.
 
+pub mod agents;
 pub mod automations;
 pub mod busy;
 pub mod clock;
