@@ -8,17 +8,23 @@ pub mod clock;
 pub mod config;
 pub mod dispatch;
 mod enrol;
+mod failpoint;
 mod failure;
+#[cfg(test)]
+mod fixture;
 pub mod git;
 pub mod host;
 mod lifecycle;
 pub mod link;
 pub mod logs;
 pub mod platform;
+pub mod projects;
+pub mod reconcile;
 pub mod scheduler;
 pub mod setup;
 pub mod store;
 pub mod supervisor;
+pub mod workspaces;
 
 use std::sync::Arc;
 

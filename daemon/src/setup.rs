@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use hostler_proto::command::SetupReport;
+use hostler_proto::ids::WorkspaceId;
 use serde::Deserialize;
 
 /// How long setup may take in all.
@@ -77,13 +78,17 @@ pub struct Steps {
     pub limit: Duration,
 }
 
-/// How steps ended, once they have.
-pub type StepsEnd<'a> = Pin<Box<dyn Future<Output = SetupReport> + Send + 'a>>;
+/// An answer that comes later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Runs steps under the rules of a run: own processes, ended at the limit with all their children.
-pub trait RunSteps: Send + Sync {
-    /// Runs them to their end.
-    fn run(&self, steps: Steps) -> StepsEnd<'_>;
+/// Whoever runs commands in workspaces, under the rules of a run: own processes, ended at the limit
+/// with all their children.
+pub trait Supervise: Send + Sync {
+    /// Runs steps to their end.
+    fn steps(&self, steps: Steps) -> Later<'_, SetupReport>;
+
+    /// Ends everything that runs in a workspace; returns when nothing does any more.
+    fn vacate(&self, workspace: WorkspaceId) -> Later<'_, ()>;
 }
 
 /// Finds what the project asks for in the workspace at `workspace`, whose main checkout is `root`.

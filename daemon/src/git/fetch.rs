@@ -1,35 +1,18 @@
-//! Fetching a project's remote, one fetch per repository at a time.
+//! Fetching a project's remote.
 //!
 //! Invariant: only remote-tracking refs and tags change; `FETCH_HEAD` and local branches do not.
+//! Callers let one fetch run per repository.
 
 use super::clone::succeeded;
 use super::remote::Remote;
 use super::system::{Git, Limits, Watch};
-use super::{Error, Locks, Repo, refs};
+use super::{Error, Repo, refs};
 
-/// Fetches the repository's remote unless `fresh` says, once it is our turn, that it is not needed
-/// any more. `None` when there is no remote or nothing had to be done.
-pub fn fetch(
-    git: &Git,
-    repo: &Repo,
-    locks: &Locks,
-    fresh: &dyn Fn() -> bool,
-    limits: Limits,
-    watch: &Watch<'_>,
-) -> Result<Option<String>, Error> {
+/// Fetches the repository's remote; `false` when it has none.
+pub fn fetch(git: &Git, repo: &Repo, limits: Limits, watch: &Watch<'_>) -> Result<bool, Error> {
     let Some(name) = refs::remote_name(git, repo)? else {
-        return Ok(None);
+        return Ok(false);
     };
-    locks.fetching(&repo.common, || {
-        if fresh() {
-            Ok(None)
-        } else {
-            run(git, repo, &name, limits, watch).map(|()| Some(name))
-        }
-    })
-}
-
-fn run(git: &Git, repo: &Repo, name: &str, limits: Limits, watch: &Watch<'_>) -> Result<(), Error> {
     let args = [
         "-c",
         "gc.auto=0",
@@ -40,13 +23,14 @@ fn run(git: &Git, repo: &Repo, name: &str, limits: Limits, watch: &Watch<'_>) ->
         "--no-write-fetch-head",
         "--no-recurse-submodules",
         "--",
-        name,
+        &name,
     ];
     let output = git.run(&repo.root, "fetching from the remote", &args, limits, watch)?;
     let shown = Remote {
-        url: name.to_owned(),
-        canonical: name.to_owned(),
-        name: name.to_owned(),
+        url: name.clone(),
+        canonical: name.clone(),
+        name,
     };
-    succeeded(&output, "could not fetch from the remote", &shown)
+    succeeded(&output, "could not fetch from the remote", &shown)?;
+    Ok(true)
 }

@@ -20,7 +20,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub struct Locks {
     changes: Table,
-    fetches: Table,
 }
 
 type Table = Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>>;
@@ -35,13 +34,6 @@ impl Locks {
         let entry = entry(&self.changes, common);
         let _inside = held(&entry);
         let _across = flock(common)?;
-        work()
-    }
-
-    /// Runs `work` as the only fetch of the repository in this process.
-    pub fn fetching<T>(&self, common: &Path, work: impl FnOnce() -> T) -> T {
-        let entry = entry(&self.fetches, common);
-        let _inside = held(&entry);
         work()
     }
 }

@@ -44,6 +44,40 @@ pub fn branch(git: &Git, repo: &Repo, name: &str) -> Result<Option<CommitId>, Er
     resolve(git, repo, &format!("refs/heads/{name}"))
 }
 
+/// The commit of the remote's branch of this name, as last fetched.
+pub fn remote_branch(
+    git: &Git,
+    repo: &Repo,
+    remote: &str,
+    name: &str,
+) -> Result<Option<CommitId>, Error> {
+    resolve(git, repo, &format!("refs/remotes/{remote}/{name}"))
+}
+
+/// Whether `old` is `new` or one of its ancestors.
+pub fn contains(git: &Git, repo: &Repo, new: &str, old: &str) -> Result<bool, Error> {
+    if new == old {
+        return Ok(true);
+    }
+    match repo.engine {
+        Engine::Native => {
+            let what = || Error::git2("comparing commits");
+            let (new, old) = (
+                Oid::from_str(new).map_err(what())?,
+                Oid::from_str(old).map_err(what())?,
+            );
+            repo.git2()?.graph_descendant_of(new, old).map_err(what())
+        }
+        Engine::System(_) => {
+            let args = ["merge-base", "--is-ancestor", old, new];
+            Ok(git
+                .attempt(&repo.root, "comparing commits", &args)?
+                .status
+                .success())
+        }
+    }
+}
+
 /// The names of all local branches.
 pub fn branches(git: &Git, repo: &Repo) -> Result<Vec<String>, Error> {
     match repo.engine {

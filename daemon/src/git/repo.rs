@@ -120,6 +120,30 @@ fn unreachable_path(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
+/// Makes a repository in a new folder, with one empty commit on `main` dated `now` (Unix seconds).
+pub fn init(folder: &Path, now: i64) -> Result<super::CommitId, Error> {
+    if fs::symlink_metadata(folder).is_ok() {
+        return Err(Error::Occupied {
+            path: folder.to_owned(),
+        });
+    }
+    let what = || Error::git2(format!("making a repository at {}", folder.display()));
+    let mut options = git2::RepositoryInitOptions::new();
+    options.no_reinit(true).initial_head("main").mkpath(true);
+    let repo = git2::Repository::init_opts(folder, &options).map_err(what())?;
+    let tree = repo
+        .treebuilder(None)
+        .and_then(|builder| builder.write())
+        .map_err(what())?;
+    let tree = repo.find_tree(tree).map_err(what())?;
+    let who = git2::Signature::new("hostler", "hostler@localhost", &git2::Time::new(now, 0))
+        .map_err(what())?;
+    let commit = repo
+        .commit(Some("HEAD"), &who, &who, "Empty start", &tree, &[])
+        .map_err(what())?;
+    Ok(commit.to_string())
+}
+
 /// The repository whose checkout or git directory `folder` itself is, as (root, common directory).
 fn at(folder: &Path) -> Result<Option<(PathBuf, PathBuf)>, Error> {
     let dot_git = folder.join(".git");

@@ -95,6 +95,20 @@ pub fn unpushed(git: &Git, path: &Path, branch: Option<&str>) -> Result<Vec<Stri
     Ok(output.text().lines().map(str::to_owned).collect())
 }
 
+/// Commits of HEAD after `base`, newest first, as `commit abc1234 subject`; at most [`LISTED`].
+pub fn since(git: &Git, path: &Path, base: &str) -> Result<Vec<String>, Error> {
+    let (limit, range) = (format!("--max-count={LISTED}"), format!("{base}..HEAD"));
+    let args = [
+        "log",
+        "--format=commit %h %s",
+        &limit,
+        "--end-of-options",
+        &range,
+    ];
+    let output = git.local(path, "listing commits", &args)?;
+    Ok(output.text().lines().map(str::to_owned).collect())
+}
+
 /// What happened in a worktree since a commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {

@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::Error;
 
 const TICK: Duration = Duration::from_millis(20);
+const DRAIN: Duration = Duration::from_millis(500);
 const KEPT: usize = 64 << 20;
 
 /// How long a git may take.
@@ -287,12 +288,23 @@ impl Run<'_> {
                     Err(RecvTimeoutError::Disconnected) => closed = true,
                 }
             }
-            // A child that ended while something it left behind still holds its pipes has ended.
             if let Ok(Some(status)) = child.try_wait() {
+                if !closed {
+                    self.drain()?;
+                }
                 return Ok(status);
             }
             self.check(started, heard)?;
         }
+    }
+
+    /// Takes what an ended child has written. Something it left behind may hold its pipes open:
+    /// half a second of silence is the end too.
+    fn drain(&mut self) -> Result<(), Error> {
+        while let Ok(piece) = self.pieces.recv_timeout(DRAIN) {
+            self.take(piece)?;
+        }
+        Ok(())
     }
 
     fn check(&self, started: Duration, heard: Duration) -> Result<(), Error> {
