@@ -1,0 +1,130 @@
+//! What went wrong, as a person reads it, and the exit code a script reads.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use hostler_proto::error::ErrorCode;
+use serde_json::Value;
+
+/// Exit codes, shown in `hostler --help`.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  it failed; the message says why
+  2  the command line is wrong
+  3  not signed in, or not allowed
+  4  no such thing
+  5  it collides with what exists, or something must be done first
+  6  the host is offline, or did not answer in time
+  7  the control plane cannot be reached";
+
+/// A failure told to the person at the terminal.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    detail: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// A plain failure (exit code 1).
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, detail: None, code: 1 }
+    }
+
+    /// A wrong command line (exit code 2).
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, ..Self::new(message) }
+    }
+
+    /// Credentials are missing or refused (exit code 3).
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self { code: 3, ..Self::new(message) }
+    }
+
+    /// The control plane cannot be reached (exit code 7).
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self { code: 7, ..Self::new(message) }
+    }
+
+    /// Adds what to do next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// From a tool's `structuredContent.error`.
+    pub(crate) fn of_tool(error: &Value) -> Self {
+        let text = |key: &str| error.get(key).and_then(Value::as_str).map(str::to_owned);
+        let code = error
+            .get("code")
+            .and_then(|code| serde_json::from_value::<ErrorCode>(code.clone()).ok());
+        Self {
+            message: text("message").unwrap_or_else(|| error.to_string()),
+            hint: text("hint"),
+            detail: text("detail"),
+            code: code.map_or(1, exit_code_of),
+        }
+    }
+
+    /// Whether the thing named does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code == 4
+    }
+
+    /// Writes the failure to standard error.
+    pub(crate) fn print(&self) {
+        let mut text = format!("hostler: {}\n", self.message);
+        if let Some(detail) = &self.detail {
+            for line in detail.lines() {
+                text.push_str("  | ");
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str("  ");
+            text.push_str(hint);
+            text.push('\n');
+        }
+        // Nobody is left to tell when standard error is gone.
+        drop(std::io::stderr().write_all(text.as_bytes()));
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+fn exit_code_of(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::Unauthorized | ErrorCode::Forbidden => 3,
+        ErrorCode::NotFound => 4,
+        ErrorCode::Conflict | ErrorCode::PreconditionFailed => 5,
+        ErrorCode::HostOffline | ErrorCode::Timeout => 6,
+        ErrorCode::InvalidArgument => 2,
+        ErrorCode::HostError | ErrorCode::RateLimited | ErrorCode::Unsupported => 1,
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_error_keeps_its_words_and_gets_its_exit_code() {
+        let failure = Failure::of_tool(&serde_json::json!({
+            "code": "host_offline", "message": "Host m is offline.", "hint": "Start it.", "retryable": true
+        }));
+        assert_eq!(failure.code, 6);
+        assert_eq!(failure.message, "Host m is offline.");
+        assert_eq!(failure.hint.as_deref(), Some("Start it."));
+    }
+}

@@ -1,0 +1,53 @@
+//! `hostler daemon`, `join`, `leave`, and the hidden `supervise`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::args::JoinArgs;
+use crate::failure::Failure;
+use crate::home;
+use crate::output;
+use crate::serve::{self, runtime};
+
+/// Supervises one run: this process's whole life.
+pub(crate) fn supervise(run_dir: &Path) -> ExitCode {
+    match u8::try_from(hostler_daemon::supervise(run_dir)) {
+        Ok(code) => ExitCode::from(code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+pub(crate) fn daemon() -> Result<ExitCode, Failure> {
+    let home = home::ensure()?;
+    serve::log_to_stderr();
+    runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        serve::cancel_on_signal(&shutdown)?;
+        hostler_daemon::run(&home, shutdown).await.map_err(|error| Failure::new(error.to_string()))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn join(args: &JoinArgs) -> Result<ExitCode, Failure> {
+    let home = home::ensure()?;
+    let enrolled = runtime()?
+        .block_on(hostler_daemon::enrol(&home, &args.url, &args.key, args.name.as_deref()))
+        .map_err(|error| Failure::new(error.to_string()))?;
+    output::line(&format!("This machine is host {} ({}) of {}.", enrolled.name, enrolled.host_id, enrolled.url))?;
+    output::line("Start it: hostler daemon")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn leave() -> Result<ExitCode, Failure> {
+    let home = home::path()?;
+    let left = runtime()?
+        .block_on(hostler_daemon::leave(&home))
+        .map_err(|error| Failure::new(error.to_string()))?;
+    match left {
+        Some(url) => output::line(&format!("This machine is no longer a host of {url}. Its projects and workspaces stay on disk."))?,
+        None => output::line("This machine has not joined a control plane.")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

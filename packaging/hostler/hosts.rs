@@ -1,0 +1,101 @@
+//! `hostler hosts …`
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::args::HostsCommand;
+use crate::client::{Session, agent, unreachable};
+use crate::failure::Failure;
+use crate::output;
+use crate::when;
+
+pub(crate) fn run(session: &Session, command: HostsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        HostsCommand::List { online } => list(session, online)?,
+        HostsCommand::EnrolKey => enrol_key(session)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The host a command means when none was named: the only one there is.
+pub(crate) fn only(session: &Session, named: Option<String>) -> Result<String, Failure> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let answer = session.call("hosts_list", &json!({}))?;
+    let hosts = answer["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match hosts {
+        [only] => Ok(output::cell(&only["id"])),
+        [] => Err(Failure::usage("There is no host yet.")
+            .hint("Enrol one: `hostler up` on this machine, or `hostler join URL --key …` on another.")),
+        several => {
+            let names: Vec<_> = several.iter().map(|host| output::cell(&host["name"])).collect();
+            Err(Failure::usage("There is more than one host.")
+                .hint(format!("Say which with --host: {}.", names.join(", "))))
+        }
+    }
+}
+
+fn list(session: &Session, online: bool) -> Result<(), Failure> {
+    let arguments = if online { json!({"online": true}) } else { json!({}) };
+    let answer = session.call("hosts_list", &arguments)?;
+    if session.json() {
+        return output::json(&answer);
+    }
+    let rows = answer["hosts"].as_array().into_iter().flatten().map(row).collect();
+    output::table(
+        &["name", "state", "last seen", "os", "load", "memory", "disk free", "runs", "agents", "id"],
+        rows,
+        "No hosts. Enrol one: `hostler hosts enrol-key`, then `hostler join URL --key …` there.",
+    )
+}
+
+fn row(host: &Value) -> Vec<String> {
+    let agents: Vec<_> = host["agents"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|agent| agent["available"] != json!(false))
+        .map(|agent| output::cell(&agent["id"]))
+        .collect();
+    let online = host["online"] == json!(true);
+    vec![
+        output::cell(&host["name"]),
+        output::state(if online { "online" } else { "offline" }),
+        when::local(&host["lastSeenAt"]),
+        format!("{}/{}", output::cell(&host["os"]), output::cell(&host["arch"])),
+        load(&host["load"]),
+        output::size(&host["memory"]["totalBytes"]),
+        output::size(&host["disk"]["freeBytes"]),
+        output::cell(&host["runningRuns"]),
+        agents.join(" "),
+        output::cell(&host["id"]),
+    ]
+}
+
+fn load(load: &Value) -> String {
+    load.as_f64().map_or_else(|| output::cell(load), |load| format!("{load:.2}"))
+}
+
+fn enrol_key(session: &Session) -> Result<(), Failure> {
+    let (url, key) = session.target()?;
+    let mut response = agent()
+        .post(format!("{url}/v1/hosts/enrolment-keys"))
+        .header("authorization", format!("Bearer {key}"))
+        .send_empty()
+        .map_err(|error| unreachable(&url, &error))?;
+    let status = response.status().as_u16();
+    let text = response.body_mut().read_to_string().map_err(|error| unreachable(&url, &error))?;
+    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    match (status, answer["key"].as_str()) {
+        (200 | 201, Some(_)) if session.json() => output::json(&answer),
+        (200 | 201, Some(key)) => {
+            output::line("Single use, good for 15 minutes. On the machine to enrol:")?;
+            output::line(&format!("  hostler join {url} --key {key} && hostler daemon"))
+        }
+        _ if answer["error"].is_object() => Err(Failure::of_tool(&answer["error"])),
+        (401 | 403, _) => Err(Failure::unauthorized(format!("{url} does not accept this API key for enrolment keys."))),
+        _ => Err(Failure::new(format!("{url} answered {status}: {}", text.trim()))),
+    }
+}

@@ -1,0 +1,172 @@
+//! Tables, JSON, progress and colour. Standard output closed early (`| head`) ends the program
+//! quietly.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Prints a line of text.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints bytes as they are.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.map_err(Failure::from),
+    }
+}
+
+/// Prints a JSON document.
+pub(crate) fn json(value: &Value) -> Result<(), Failure> {
+    line(&serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?)
+}
+
+/// Prints an aligned table, or `empty` when there are no rows.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return line(empty);
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header.iter().map(|title| title.to_uppercase()).collect::<Vec<_>>());
+    for row in rows {
+        table.add_row(row.into_iter().map(|cell| plain(&cell)).collect::<Vec<_>>());
+    }
+    for line in table.to_string().lines() {
+        self::line(line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))?;
+    }
+    Ok(())
+}
+
+/// Prints `name  value` lines, leaving out absent values.
+pub(crate) fn fields(fields: &[(&str, Option<String>)]) -> Result<(), Failure> {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in fields {
+        if let Some(value) = value {
+            line(&format!("{name:width$}  {}", plain(value)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether standard output is a terminal that wants colour.
+pub(crate) fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A state's word, coloured on a terminal.
+pub(crate) fn state(word: &str) -> String {
+    let code = match word {
+        "succeeded" | "ready" | "online" | "Done" => "32",
+        "failed" | "lost" | "timed_out" | "stalled" => "31",
+        "running" | "preparing" | "creating" => "36",
+        "skipped" | "cancelled" | "paused" | "offline" => "33",
+        _ => return word.to_owned(),
+    };
+    if colour() { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+}
+
+/// The text of a JSON string, or nothing.
+pub(crate) fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
+}
+
+/// The text of a JSON value for a table's cell.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// Bytes in a person's units.
+pub(crate) fn size(bytes: &Value) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let Some(mut amount) = bytes.as_f64() else { return "-".to_owned() };
+    let mut unit = 0;
+    while amount >= 1024.0 && unit < UNITS.len() - 1 {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{amount} B") } else { format!("{amount:.1} {}", UNITS[unit]) }
+}
+
+/// Text without control characters but colour of our own: names come from other people.
+fn plain(text: &str) -> String {
+    let ours = text.starts_with("\u{1b}[") && text.ends_with("\u{1b}[0m");
+    text.chars()
+        .filter(|c| !c.is_control() || (ours && *c == '\u{1b}'))
+        .collect()
+}
+
+/// Progress of a long call, on a terminal only.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A bar that shows itself when the first report comes.
+    pub(crate) fn start() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar }
+    }
+
+    /// Shows one MCP progress notification's `params`.
+    pub(crate) fn show(&mut self, params: &Value) {
+        let done = params["progress"].as_f64().unwrap_or(0.0);
+        if let Some(message) = params["message"].as_str() {
+            self.bar.set_message(plain(message));
+        }
+        if let Some(total) = params["total"].as_f64() {
+            self.bar.set_style(bar_style());
+            self.bar.set_length(whole(total));
+        }
+        self.bar.set_position(whole(done));
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar_style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "progress is a picture")]
+fn whole(amount: f64) -> u64 {
+    amount.max(0.0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_others_are_dropped() {
+        assert_eq!(plain("a\u{1b}[31mb\u{7}"), "a[31mb");
+    }
+
+    #[test]
+    fn sizes_are_read_by_people() {
+        assert_eq!(size(&serde_json::json!(1536)), "1.5 KiB");
+        assert_eq!(size(&Value::Null), "-");
+    }
+}

@@ -1,0 +1,165 @@
+//! `hostler up` and `hostler server`: long-running processes, ended by Ctrl-C or TERM.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use hostler_control_plane::{Config, ControlPlane};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{ServerArgs, UpArgs};
+use crate::failure::Failure;
+use crate::home::{self, Credentials};
+use crate::output;
+use crate::paste;
+
+pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
+    let home = home::ensure()?;
+    log_to_stderr();
+    runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        cancel_on_signal(&shutdown)?;
+        let config = Config {
+            home: home.clone(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+            public_url: None,
+        };
+        let plane = open(config).await?;
+        let url = plane.url().to_owned();
+        let enrolment_key = match hostler_daemon::identity(&home).map_err(told)? {
+            Some(identity) if plane.knows_host(identity.host_id).await.map_err(told)? => {
+                hostler_daemon::moved(&home, &url).map_err(told)?;
+                None
+            }
+            _ => Some(plane.enrolment_key().await.map_err(told)?),
+        };
+        introduce(&home, &plane)?;
+        let mut parts = JoinSet::new();
+        let server = shutdown.clone();
+        parts.spawn(async move { plane.serve(server).await.map_err(told) });
+        let daemon = (home, url, enrolment_key, args.host_name.clone());
+        parts.spawn(run_host(daemon.0, daemon.1, daemon.2, daemon.3, shutdown.clone()));
+        finish(parts, &shutdown).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
+    let home = home::ensure()?;
+    log_to_stderr();
+    runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        cancel_on_signal(&shutdown)?;
+        let listen = args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)));
+        let plane = open(Config { home: home.clone(), listen, public_url: args.public_url.clone() }).await?;
+        let key = plane.enrolment_key().await.map_err(told)?;
+        introduce(&home, &plane)?;
+        output::line("To enrol a machine as a host (single use, 15 minutes; `hostler hosts enrol-key` makes more):")?;
+        output::line(&format!("  hostler join {} --key {key} && hostler daemon\n", plane.url()))?;
+        plane.serve(shutdown).await.map_err(told)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A small runtime: the work is waiting, not computing.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+}
+
+/// Log lines go to standard error; `HOSTLER_LOG` filters them (default `warn`).
+pub(crate) fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HOSTLER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+/// Cancels the token on Ctrl-C, TERM or HUP.
+pub(crate) fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut signals = signal(kind)?;
+        let shutdown = shutdown.clone();
+        // Lives as long as the process: there is nothing to join.
+        #[expect(clippy::disallowed_methods, reason = "a signal listener belongs to the whole process")]
+        drop(tokio::spawn(async move {
+            signals.recv().await;
+            shutdown.cancel();
+        }));
+    }
+    Ok(())
+}
+
+async fn open(config: Config) -> Result<ControlPlane, Failure> {
+    hostler_control_plane::open(config).await.map_err(told)
+}
+
+/// Enrols this machine if need be, over the same path as every host, then runs the daemon.
+async fn run_host(
+    home: std::path::PathBuf,
+    url: String,
+    enrolment_key: Option<String>,
+    name: Option<String>,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    if let Some(key) = enrolment_key {
+        hostler_daemon::enrol(&home, &url, &key, name.as_deref()).await.map_err(told)?;
+    }
+    hostler_daemon::run(&home, shutdown).await.map_err(told)
+}
+
+/// Waits for all parts; the first failure stops the others.
+async fn finish(mut parts: JoinSet<Result<(), Failure>>, shutdown: &CancellationToken) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    while let Some(part) = parts.join_next().await {
+        let ended = part.map_err(|error| Failure::new(format!("A part of hostler broke: {error}."))).flatten();
+        shutdown.cancel();
+        if outcome.is_ok() {
+            outcome = ended;
+        }
+    }
+    outcome
+}
+
+/// Saves the commands' credentials and tells a person how to connect.
+fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
+    let (url, mcp_url) = (plane.url(), plane.mcp_url());
+    let file = home::credentials_file(home);
+    output::line(&format!("hostler is up\n  MCP URL  {mcp_url}"))?;
+    let Some(key) = plane.first_api_key() else {
+        keep_address(home, url, mcp_url)?;
+        output::line(&format!("  API key  in {}", file.display()))?;
+        return output::line("\nConfiguration of your MCP clients: hostler connect\n");
+    };
+    let credentials = Credentials { url: url.to_owned(), mcp_url: mcp_url.to_owned(), api_key: key.to_owned() };
+    home::save_credentials(home, &credentials)?;
+    output::line(&format!("  API key  {key}"))?;
+    output::line(&format!("           (shown once; the commands on this machine find it in {})\n", file.display()))?;
+    output::line("Connect your client (`hostler connect` shows this again):\n")?;
+    for client in paste::clients(mcp_url, key) {
+        output::line(&paste::render(&client))?;
+    }
+    Ok(())
+}
+
+/// Follows a changed port or public URL in the saved credentials.
+fn keep_address(home: &Path, url: &str, mcp_url: &str) -> Result<(), Failure> {
+    match home::credentials(home)? {
+        Some(saved) if saved.url != url || saved.mcp_url != mcp_url => {
+            home::save_credentials(home, &Credentials { url: url.to_owned(), mcp_url: mcp_url.to_owned(), ..saved })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> Failure {
+    Failure::new(error.to_string())
+}
