@@ -10,9 +10,9 @@ use crate::failure::Failure;
 use crate::output;
 use crate::when;
 
-pub(crate) fn run(session: &Session, command: HostsCommand) -> Result<ExitCode, Failure> {
+pub(crate) fn run(session: &Session, command: &HostsCommand) -> Result<ExitCode, Failure> {
     match command {
-        HostsCommand::List { online } => list(session, online)?,
+        HostsCommand::List { online } => list(session, *online)?,
         HostsCommand::EnrolKey => enrol_key(session)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -30,9 +30,9 @@ pub(crate) fn only(session: &Session, named: Option<String>) -> Result<String, F
         [] => Err(Failure::usage("There is no host yet.")
             .hint("Enrol one: `hostler up` on this machine, or `hostler join URL --key …` on another.")),
         several => {
-            let names: Vec<_> = several.iter().map(|host| output::cell(&host["name"])).collect();
+            let choices: Vec<_> = several.iter().map(|host| output::cell(&host["name"])).collect();
             Err(Failure::usage("There is more than one host.")
-                .hint(format!("Say which with --host: {}.", names.join(", "))))
+                .hint(format!("Say which with --host: {}.", choices.join(", "))))
         }
     }
 }

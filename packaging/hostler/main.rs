@@ -56,7 +56,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Join(args) => host::join(&args),
         Command::Leave => host::leave(),
         Command::Connect { client } => paste::run(&session, client.as_deref()),
-        Command::Hosts(command) => hosts::run(&session, command),
+        Command::Hosts(command) => hosts::run(&session, &command),
         Command::Projects(command) => projects::run(&session, command),
         Command::Workspaces(command) => workspaces::run(&session, command),
         Command::Tasks(command) => tasks::run(&session, command),

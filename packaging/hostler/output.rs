@@ -35,7 +35,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Res
         return line(empty);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|title| title.to_uppercase()).collect::<Vec<_>>());
     for row in rows {
         table.add_row(row.into_iter().map(|cell| plain(&cell)).collect::<Vec<_>>());

@@ -30,11 +30,11 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         (None, None) => return Err(Failure::usage("Give --rrule or --cron.")),
     };
     let given_start = dtstart.is_some();
-    let dtstart = schedule::parse_dtstart(dtstart.as_deref(), &timezone, now).map_err(refused)?;
+    let dtstart = schedule::parse_dtstart(dtstart.as_deref(), &timezone, now).map_err(|error| refused(&error))?;
     let text = ScheduleText { rrule, dtstart, timezone, exdates: Vec::new(), rdates: Vec::new() };
-    let plan = Schedule::parse(&text).map_err(refused)?;
+    let plan = Schedule::parse(&text).map_err(|error| refused(&error))?;
     if !unrestricted {
-        plan.check_product(if given_start { start_of(&text, now) } else { now }).map_err(refused)?;
+        plan.check_product(if given_start { start_of(&text, now) } else { now }).map_err(|error| refused(&error))?;
     }
     show(session, &text, &plan, count.min(MOST), now)?;
     Ok(ExitCode::SUCCESS)
@@ -42,7 +42,7 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
 
 /// The rule that a line of cron text means.
 pub(crate) fn from_cron(cron: &str) -> Result<String, Failure> {
-    schedule::from_cron(cron).map_err(refused)
+    schedule::from_cron(cron).map_err(|error| refused(&error))
 }
 
 fn translate(session: &Session, cron: &str) -> Result<String, Failure> {
@@ -104,6 +104,6 @@ fn answer_lines(unrestricted: bool, now: Timestamp) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-fn refused(error: ScheduleError) -> Failure {
+fn refused(error: &ScheduleError) -> Failure {
     Failure::usage(error.to_string())
 }
