@@ -167,6 +167,16 @@ pub async fn leave(home: &Path) -> Result<Left, EnrolError> {
         .map_err(EnrolError::Interrupted)?
 }
 
+/// Notes that the control plane of this machine's enrolment now answers at `url` (it was started on
+/// another port). Nothing happens when that is known.
+pub fn moved(home: &Path, url: &str) -> Result<(), EnrolError> {
+    let identity = identity(home)?.ok_or(EnrolError::NotEnrolled)?;
+    if identity.url == url {
+        return Ok(());
+    }
+    save(home, &Identity { url: base(url)?, ..identity })
+}
+
 /// This machine's identity; none when it is not enrolled.
 pub fn identity(home: &Path) -> Result<Option<Identity>, EnrolError> {
     let path = identity_path(home);
@@ -206,22 +216,33 @@ fn enrol_blocking(home: &Path, url: &str, key: &str, name: &str) -> Result<Enrol
         signature: pair.sign(&enrol_statement(key, name)),
     };
     let reply: EnrolReply = post(&url, ENROL_PATH, Some(key), &request)?;
-    let file = IdentityFile {
-        host_id: reply.host_id,
-        name: reply.name.clone(),
-        url: url.clone(),
-        server_id: reply.server_id,
-        secret_key: pair.secret_hex(),
-    };
-    let path = identity_path(home);
-    let text = serde_json::to_string_pretty(&file).map_err(|e| file_error(&path, e))?;
-    write_private(&path, &text)?;
-    forget(&prepared_path(home))?;
-    Ok(Enrolled {
+    let identity = Identity {
         host_id: reply.host_id,
         name: reply.name,
         url,
+        server_id: reply.server_id,
+        key: pair,
+    };
+    save(home, &identity)?;
+    forget(&prepared_path(home))?;
+    Ok(Enrolled {
+        host_id: identity.host_id,
+        name: identity.name,
+        url: identity.url,
     })
+}
+
+fn save(home: &Path, identity: &Identity) -> Result<(), EnrolError> {
+    let file = IdentityFile {
+        host_id: identity.host_id,
+        name: identity.name.clone(),
+        url: identity.url.clone(),
+        server_id: identity.server_id,
+        secret_key: identity.key.secret_hex(),
+    };
+    let path = identity_path(home);
+    let text = serde_json::to_string_pretty(&file).map_err(|e| file_error(&path, e))?;
+    write_private(&path, &text)
 }
 
 fn leave_blocking(home: &Path) -> Result<Left, EnrolError> {

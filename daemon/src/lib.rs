@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use enrol::{EnrolError, Enrolled, Identity, Left, enrol, identity, leave};
+pub use enrol::{EnrolError, Enrolled, Identity, Left, enrol, identity, leave, moved};
 pub use lifecycle::{DaemonError, run};
 pub use supervisor::supervise;
 

@@ -45,9 +45,12 @@ pub(crate) fn leave() -> Result<ExitCode, Failure> {
     let left = runtime()?
         .block_on(hostler_daemon::leave(&home))
         .map_err(|error| Failure::new(error.to_string()))?;
-    match left {
-        Some(url) => output::line(&format!("This machine is no longer a host of {url}. Its projects and workspaces stay on disk."))?,
-        None => output::line("This machine has not joined a control plane.")?,
+    output::line(&format!(
+        "This machine is no longer host {} of {}. Its projects and workspaces stay on disk.",
+        left.was.name, left.was.url
+    ))?;
+    if let Some(reason) = left.not_told {
+        output::line(&format!("warning: the control plane still lists it, for it could not be told: {reason}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -29,18 +29,18 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         let plane = open(config).await?;
         let url = plane.url().to_owned();
         let enrolment_key = match hostler_daemon::identity(&home).map_err(told)? {
-            Some(identity) if plane.knows_host(identity.host_id).await.map_err(told)? => {
+            None => Some(plane.enrolment_key().await.map_err(told)?),
+            Some(identity) if identity.server_id == plane.app().server.id => {
                 hostler_daemon::moved(&home, &url).map_err(told)?;
                 None
             }
-            _ => Some(plane.enrolment_key().await.map_err(told)?),
+            Some(identity) => return Err(elsewhere(&identity)),
         };
         introduce(&home, &plane)?;
         let mut parts = JoinSet::new();
         let server = shutdown.clone();
         parts.spawn(async move { plane.serve(server).await.map_err(told) });
-        let daemon = (home, url, enrolment_key, args.host_name.clone());
-        parts.spawn(run_host(daemon.0, daemon.1, daemon.2, daemon.3, shutdown.clone()));
+        parts.spawn(run_host(home, url, enrolment_key, args.host_name.clone(), shutdown.clone()));
         finish(parts, &shutdown).await
     })?;
     Ok(ExitCode::SUCCESS)
@@ -61,6 +61,14 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
         plane.serve(shutdown).await.map_err(told)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn elsewhere(identity: &hostler_daemon::Identity) -> Failure {
+    Failure::new(format!(
+        "This machine is host {} of another control plane, {}.",
+        identity.name, identity.url
+    ))
+    .hint("Run `hostler daemon` to serve that one, or `hostler leave` first to be a host of its own.")
 }
 
 /// A small runtime: the work is waiting, not computing.
@@ -135,16 +143,16 @@ fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
     let file = home::credentials_file(home);
     output::line(&format!("hostler is up\n  MCP URL  {mcp_url}"))?;
     let Some(key) = plane.first_api_key() else {
-        keep_address(home, url, mcp_url)?;
+        keep_address(home, url, &mcp_url)?;
         output::line(&format!("  API key  in {}", file.display()))?;
         return output::line("\nConfiguration of your MCP clients: hostler connect\n");
     };
-    let credentials = Credentials { url: url.to_owned(), mcp_url: mcp_url.to_owned(), api_key: key.to_owned() };
+    let credentials = Credentials { url: url.to_owned(), mcp_url: mcp_url.clone(), api_key: key.to_owned() };
     home::save_credentials(home, &credentials)?;
     output::line(&format!("  API key  {key}"))?;
     output::line(&format!("           (shown once; the commands on this machine find it in {})\n", file.display()))?;
     output::line("Connect your client (`hostler connect` shows this again):\n")?;
-    for client in paste::clients(mcp_url, key) {
+    for client in paste::clients(&mcp_url, key) {
         output::line(&paste::render(&client))?;
     }
     Ok(())
