@@ -11,8 +11,8 @@ use hostler_proto::error::Failure;
 use hostler_proto::ids::{AutomationId, HostId, ProjectId, RunId, UserId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
 
-use crate::{App, pending};
 use crate::auth::Caller;
+use crate::{App, pending};
 
 /// An automation as its owner sees it, without its prompt.
 #[derive(Clone, Debug, PartialEq)]

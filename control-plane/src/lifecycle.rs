@@ -39,7 +39,9 @@ const SHOWN_CHARACTERS: usize = 12;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder cannot be made or written.
-    #[error("cannot write to {path}: {source}. Make it writable for this user, or set HOSTLER_HOME to another folder")]
+    #[error(
+        "cannot write to {path}: {source}. Make it writable for this user, or set HOSTLER_HOME to another folder"
+    )]
     Folder {
         /// The folder or file.
         path: PathBuf,
@@ -139,8 +141,12 @@ impl ControlPlane {
     /// A single-use key that enrols one host for the first organization's owner, good for 15
     /// minutes.
     pub async fn enrolment_key(&self) -> Result<String, StoreError> {
-        self.issue(SecretKind::EnrolmentKey, "host enrolment", Some(ENROLMENT_KEY_MS))
-            .await
+        self.issue(
+            SecretKind::EnrolmentKey,
+            "host enrolment",
+            Some(ENROLMENT_KEY_MS),
+        )
+        .await
     }
 
     async fn issue(
@@ -185,7 +191,10 @@ impl ControlPlane {
         };
         stopping.cancel();
         app.background.close();
-        if tokio::time::timeout(GRACE, app.background.wait()).await.is_err() {
+        if tokio::time::timeout(GRACE, app.background.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("background work did not end in time");
         }
         app.store.close().await;
@@ -338,12 +347,10 @@ async fn identify(
     store::meta::set(&mut tx, "epoch", &epoch.to_string()).await?;
     store::hosts::reset_presence(&mut tx).await?;
     store.commit(tx).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| OpenError::Listen {
-            address: config.listen,
-            source,
-        })?;
+    let address = listener.local_addr().map_err(|source| OpenError::Listen {
+        address: config.listen,
+        source,
+    })?;
     Ok(Server {
         id,
         epoch,

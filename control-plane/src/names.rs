@@ -106,8 +106,18 @@ mod tests {
 
     #[test]
     fn an_id_a_name_in_any_case_and_a_slug_find_the_thing() {
-        let all = || vec![named("1", "MacBook", None), named("2", "Build Box", Some("build-box"))];
-        for (reference, id) in [("1", 1), ("macbook", 1), (" BUILD box ", 2), ("build-box", 2)] {
+        let all = || {
+            vec![
+                named("1", "MacBook", None),
+                named("2", "Build Box", Some("build-box")),
+            ]
+        };
+        for (reference, id) in [
+            ("1", 1),
+            ("macbook", 1),
+            (" BUILD box ", 2),
+            ("build-box", 2),
+        ] {
             assert_eq!(pick("host", "hosts_list", reference, all()).unwrap(), id);
         }
         let none = pick("host", "hosts_list", "Mac", all()).unwrap_err();
@@ -121,7 +131,10 @@ mod tests {
         let all = vec![named("1", "api", None), named("2", "API", None)];
         let failure = pick("project", "projects_list", "api", all).unwrap_err();
         assert_eq!(failure.code, ErrorCode::InvalidArgument);
-        assert_eq!(failure.message, "2 projects are called \"api\": api (1), API (2)");
+        assert_eq!(
+            failure.message,
+            "2 projects are called \"api\": api (1), API (2)"
+        );
     }
 
     #[test]

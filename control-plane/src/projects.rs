@@ -8,9 +8,9 @@ use hostler_proto::ids::{HostId, ProjectId};
 use hostler_proto::project::ProjectState;
 use hostler_proto::time::UtcMillis;
 
-use crate::{App, pending};
 use crate::auth::Caller;
 use crate::hosts::ProgressSink;
+use crate::{App, pending};
 
 /// A project as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq)]

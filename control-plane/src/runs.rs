@@ -8,8 +8,8 @@ use hostler_proto::ids::HostId;
 use hostler_proto::run::Run;
 use hostler_proto::time::UtcMillis;
 
-use crate::{App, pending};
 use crate::auth::Caller;
+use crate::{App, pending};
 
 /// A run as its automation's owner sees it.
 #[derive(Clone, Debug, PartialEq)]

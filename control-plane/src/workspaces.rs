@@ -10,9 +10,9 @@ use hostler_proto::ids::{HostId, TaskId};
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::Workspace;
 
-use crate::{App, pending};
 use crate::auth::Caller;
 use crate::hosts::ProgressSink;
+use crate::{App, pending};
 
 /// A workspace as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -174,7 +174,13 @@ pub fn moved(home: &Path, url: &str) -> Result<(), EnrolError> {
     if identity.url == url {
         return Ok(());
     }
-    save(home, &Identity { url: base(url)?, ..identity })
+    save(
+        home,
+        &Identity {
+            url: base(url)?,
+            ..identity
+        },
+    )
 }
 
 /// This machine's identity; none when it is not enrolled.

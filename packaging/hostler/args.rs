@@ -97,7 +97,9 @@ pub(crate) struct ServerArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  hostler join https://hostler.example.com --key hk_… && hostler daemon")]
+#[command(
+    after_help = "Example:\n  hostler join https://hostler.example.com --key hk_… && hostler daemon"
+)]
 pub(crate) struct JoinArgs {
     /// URL of the control plane
     pub(crate) url: String,
@@ -491,7 +493,12 @@ pub(crate) enum ScheduleCommand {
         #[arg(long)]
         dtstart: Option<String>,
         /// IANA time zone
-        #[arg(long, visible_alias = "timezone", value_name = "ZONE", required_unless_present = "batch")]
+        #[arg(
+            long,
+            visible_alias = "timezone",
+            value_name = "ZONE",
+            required_unless_present = "batch"
+        )]
         tz: Option<String>,
         /// How many instants
         #[arg(short = 'n', long, default_value_t = 5)]

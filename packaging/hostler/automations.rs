@@ -15,42 +15,73 @@ use crate::when;
 use crate::workspaces;
 
 pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<ExitCode, Failure> {
-    let by_id = |automation: &str| -> Result<Value, Failure> { Ok(json!({"id": resolve(session, automation)?})) };
+    let by_id = |automation: &str| -> Result<Value, Failure> {
+        Ok(json!({"id": resolve(session, automation)?}))
+    };
     match command {
         AutomationsCommand::List { name } => list(session, name)?,
         AutomationsCommand::Get { automation } => {
-            show(session, &session.call("automations_get", &by_id(&automation)?)?)?;
+            show(
+                session,
+                &session.call("automations_get", &by_id(&automation)?)?,
+            )?;
         }
         AutomationsCommand::Prompt(command) => prompt(session, command)?,
-        AutomationsCommand::Create { name, prompt, fields } => {
+        AutomationsCommand::Create {
+            name,
+            prompt,
+            fields,
+        } => {
             let mut arguments = arguments_of(session, &fields)?;
             arguments.insert("name".into(), json!(name));
             arguments.insert("prompt".into(), json!(text_of(&prompt)?));
-            show(session, &session.call("automations_create", &Value::Object(arguments))?)?;
+            show(
+                session,
+                &session.call("automations_create", &Value::Object(arguments))?,
+            )?;
         }
-        AutomationsCommand::Update { automation, name, fields } => {
+        AutomationsCommand::Update {
+            automation,
+            name,
+            fields,
+        } => {
             let mut arguments = arguments_of(session, &fields)?;
             arguments.insert("id".into(), json!(resolve(session, &automation)?));
             put(&mut arguments, "name", name);
-            show(session, &session.call("automations_update", &Value::Object(arguments))?)?;
+            show(
+                session,
+                &session.call("automations_update", &Value::Object(arguments))?,
+            )?;
         }
         AutomationsCommand::Pause { automation } => {
-            show(session, &session.call("automations_pause", &by_id(&automation)?)?)?;
+            show(
+                session,
+                &session.call("automations_pause", &by_id(&automation)?)?,
+            )?;
         }
         AutomationsCommand::Resume { automation } => {
-            show(session, &session.call("automations_resume", &by_id(&automation)?)?)?;
+            show(
+                session,
+                &session.call("automations_resume", &by_id(&automation)?)?,
+            )?;
         }
         AutomationsCommand::Run { automation, follow } => {
             return start(session, &resolve(session, &automation)?, follow);
         }
-        AutomationsCommand::Logs { automation, run, limit } => {
+        AutomationsCommand::Logs {
+            automation,
+            run,
+            limit,
+        } => {
             let id = resolve(session, &automation)?;
             return match run {
                 Some(run) => runs::tail(session, &id, &run, false),
                 None => logs(session, &id, limit),
             };
         }
-        AutomationsCommand::Delete { automation } => delete(session, &automation, &by_id(&automation)?)?,
+        AutomationsCommand::Delete { automation } => {
+            delete(session, &automation, &by_id(&automation)?)?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,8 +90,14 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
 pub(crate) fn all(session: &Session) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     loop {
-        let answer = session.call("automations_list", &json!({"limit": 200, "offset": found.len()}))?;
-        let page = answer["automations"].as_array().cloned().unwrap_or_default();
+        let answer = session.call(
+            "automations_list",
+            &json!({"limit": 200, "offset": found.len()}),
+        )?;
+        let page = answer["automations"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let empty = page.is_empty();
         found.extend(page);
         if empty || answer["hasMore"] != json!(true) {
@@ -75,8 +112,15 @@ fn resolve(session: &Session, text: &str) -> Result<String, Failure> {
         return Ok(text.to_owned());
     }
     let answer = session.call("automations_list", &json!({"name": text, "limit": 200}))?;
-    let listed = answer["automations"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let same = |one: &&Value| one["name"].as_str().is_some_and(|name| name.to_lowercase() == text.to_lowercase());
+    let listed = answer["automations"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let same = |one: &&Value| {
+        one["name"]
+            .as_str()
+            .is_some_and(|name| name.to_lowercase() == text.to_lowercase())
+    };
     match listed.iter().filter(same).collect::<Vec<_>>().as_slice() {
         [one] => Ok(output::cell(&one["id"])),
         [] => Err(Failure::of_tool(&json!({
@@ -85,8 +129,10 @@ fn resolve(session: &Session, text: &str) -> Result<String, Failure> {
         }))),
         several => {
             let ids: Vec<_> = several.iter().map(|one| output::cell(&one["id"])).collect();
-            Err(Failure::usage(format!("More than one automation is called {text:?}."))
-                .hint(format!("Give its id: {}.", ids.join(", "))))
+            Err(
+                Failure::usage(format!("More than one automation is called {text:?}."))
+                    .hint(format!("Give its id: {}.", ids.join(", "))),
+            )
         }
     }
 }
@@ -95,7 +141,10 @@ fn list(session: &Session, name: Option<String>) -> Result<(), Failure> {
     let automations = match name {
         Some(name) => {
             let answer = session.call("automations_list", &json!({"name": name, "limit": 200}))?;
-            answer["automations"].as_array().cloned().unwrap_or_default()
+            answer["automations"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
         }
         None => all(session)?,
     };
@@ -107,15 +156,22 @@ fn list(session: &Session, name: Option<String>) -> Result<(), Failure> {
             output::cell(&one["name"]),
             output::cell(&one["agent"]),
             output::cell(&one["scheduleText"]),
-            if one["enabled"] == json!(true) { when::local(&one["nextRunAt"]) } else { output::state("paused") },
-            output::text(&one["lastRun"]["state"]).map_or("-".into(), |state| output::state(&state)),
+            if one["enabled"] == json!(true) {
+                when::local(&one["nextRunAt"])
+            } else {
+                output::state("paused")
+            },
+            output::text(&one["lastRun"]["state"])
+                .map_or("-".into(), |state| output::state(&state)),
             when::local(&one["lastRun"]["at"]),
             output::cell(&one["hostName"]),
             output::cell(&one["id"]),
         ]
     });
     output::table(
-        &["name", "agent", "schedule", "next run", "last", "at", "host", "id"],
+        &[
+            "name", "agent", "schedule", "next run", "last", "at", "host", "id",
+        ],
         rows.collect(),
         "No automations. Create one: `hostler automations create --help`.",
     )
@@ -138,12 +194,21 @@ fn show(session: &Session, answer: &Value) -> Result<(), Failure> {
         ("state", Some(state)),
         ("agent", text("agent")),
         ("host", text("hostName")),
-        ("schedule", text("scheduleText").or_else(|| output::text(&answer["scheduleText"]))),
+        (
+            "schedule",
+            text("scheduleText").or_else(|| output::text(&answer["scheduleText"])),
+        ),
         ("rule", text("rrule")),
         ("zone", text("timezone")),
-        ("last run", output::text(&one["lastRun"]["state"]).map(|state| format!("{state}, {}", when::local(&one["lastRun"]["at"])))),
+        (
+            "last run",
+            output::text(&one["lastRun"]["state"])
+                .map(|state| format!("{state}, {}", when::local(&one["lastRun"]["at"]))),
+        ),
     ])?;
-    let next = answer["nextRuns"].as_array().or_else(|| one["nextRuns"].as_array());
+    let next = answer["nextRuns"]
+        .as_array()
+        .or_else(|| one["nextRuns"].as_array());
     for (index, run) in next.into_iter().flatten().enumerate() {
         let label = if index == 0 { "next runs" } else { "" };
         output::line(&format!("{label:<9} {}", instant(run)))?;
@@ -165,13 +230,25 @@ fn instant(run: &Value) -> String {
 fn prompt(session: &Session, command: PromptCommand) -> Result<(), Failure> {
     match command {
         PromptCommand::Get { automation } => {
-            let answer = session.call("automations_get_prompt", &json!({"id": resolve(session, &automation)?}))?;
+            let answer = session.call(
+                "automations_get_prompt",
+                &json!({"id": resolve(session, &automation)?}),
+            )?;
             if session.json() {
                 return output::json(&answer);
             }
-            output::line(answer["prompt"].as_str().unwrap_or_default().trim_end_matches('\n'))
+            output::line(
+                answer["prompt"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .trim_end_matches('\n'),
+            )
         }
-        PromptCommand::Set { automation, prompt, if_version } => {
+        PromptCommand::Set {
+            automation,
+            prompt,
+            if_version,
+        } => {
             let mut arguments = Map::new();
             arguments.insert("id".into(), json!(resolve(session, &automation)?));
             arguments.insert("prompt".into(), json!(text_of(&prompt)?));
@@ -180,7 +257,10 @@ fn prompt(session: &Session, command: PromptCommand) -> Result<(), Failure> {
             if session.json() {
                 return output::json(&answer);
             }
-            output::line(&format!("The prompt is replaced; it is version {} now.", output::cell(&answer["version"])))
+            output::line(&format!(
+                "The prompt is replaced; it is version {} now.",
+                output::cell(&answer["version"])
+            ))
         }
     }
 }
@@ -194,7 +274,11 @@ fn start(session: &Session, id: &str, follow: bool) -> Result<ExitCode, Failure>
         output::line(&format!("Run {run} is {}.", output::cell(&answer["state"])))?;
         output::line(&format!("Follow it: hostler runs tail {run} -f"))?;
     }
-    if follow { runs::tail(session, id, &run, true) } else { Ok(ExitCode::SUCCESS) }
+    if follow {
+        runs::tail(session, id, &run, true)
+    } else {
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn logs(session: &Session, id: &str, limit: Option<u32>) -> Result<ExitCode, Failure> {
@@ -220,7 +304,16 @@ fn logs(session: &Session, id: &str, limit: Option<u32>) -> Result<ExitCode, Fai
         ]
     });
     output::table(
-        &["scheduled for", "trigger", "state", "exit", "took", "log", "outcome", "run"],
+        &[
+            "scheduled for",
+            "trigger",
+            "state",
+            "exit",
+            "took",
+            "log",
+            "outcome",
+            "run",
+        ],
         rows.collect(),
         "No runs yet.",
     )?;
@@ -231,11 +324,20 @@ fn logs(session: &Session, id: &str, limit: Option<u32>) -> Result<ExitCode, Fai
 fn summary(run: &Value) -> String {
     let last_line = || {
         let tail = run["logTail"].as_str().unwrap_or_default();
-        tail.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
+        tail.lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .map(str::to_owned)
     };
-    let text = output::text(&run["reason"]).or_else(|| output::text(&run["outcome"]["resultText"])).or_else(last_line);
+    let text = output::text(&run["reason"])
+        .or_else(|| output::text(&run["outcome"]["resultText"]))
+        .or_else(last_line);
     let text = text.unwrap_or_else(|| "-".to_owned());
-    if text.chars().count() > 60 { text.chars().take(59).chain(['…']).collect() } else { text }
+    if text.chars().count() > 60 {
+        text.chars().take(59).chain(['…']).collect()
+    } else {
+        text
+    }
 }
 
 fn delete(session: &Session, name: &str, arguments: &Value) -> Result<(), Failure> {
@@ -243,7 +345,9 @@ fn delete(session: &Session, name: &str, arguments: &Value) -> Result<(), Failur
     if session.json() {
         return output::json(&answer);
     }
-    output::line(&format!("Automation {name} is deleted; its past runs stay readable."))
+    output::line(&format!(
+        "Automation {name} is deleted; its past runs stay readable."
+    ))
 }
 
 /// The prompt's text from the command line, a file or standard input.
@@ -255,40 +359,73 @@ fn text_of(prompt: &PromptText) -> Result<String, Failure> {
             std::io::stdin().read_to_string(&mut text)?;
             Ok(text)
         }
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("The prompt file {} cannot be read: {error}.", file.display()))),
+        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
+            Failure::usage(format!(
+                "The prompt file {} cannot be read: {error}.",
+                file.display()
+            ))
+        }),
         (None, None) => Err(Failure::usage("Give --prompt or --prompt-file.")),
     }
 }
 
-fn arguments_of(session: &Session, fields: &AutomationFields) -> Result<Map<String, Value>, Failure> {
+fn arguments_of(
+    session: &Session,
+    fields: &AutomationFields,
+) -> Result<Map<String, Value>, Failure> {
     let mut arguments = Map::new();
     put(&mut arguments, "agent", fields.agent.clone());
     put(&mut arguments, "targetHostId", fields.host.clone());
     put(&mut arguments, "projectId", fields.project.clone());
-    let workspace = fields.workspace.as_deref().map(|text| workspaces::resolve(session, text)).transpose()?;
+    let workspace = fields
+        .workspace
+        .as_deref()
+        .map(|text| workspaces::resolve(session, text))
+        .transpose()?;
     put(&mut arguments, "workspaceId", workspace);
     put(&mut arguments, "rrule", rule_of(session, fields)?);
     put(&mut arguments, "dtstart", fields.dtstart.clone());
     put(&mut arguments, "timezone", fields.tz.clone());
-    put(&mut arguments, "exdates", (!fields.exdate.is_empty()).then(|| json!(fields.exdate)));
-    put(&mut arguments, "rdates", (!fields.rdate.is_empty()).then(|| json!(fields.rdate)));
+    put(
+        &mut arguments,
+        "exdates",
+        (!fields.exdate.is_empty()).then(|| json!(fields.exdate)),
+    );
+    put(
+        &mut arguments,
+        "rdates",
+        (!fields.rdate.is_empty()).then(|| json!(fields.rdate)),
+    );
     put(&mut arguments, "catchUp", fields.catch_up.clone());
     put(&mut arguments, "overlap", fields.overlap.clone());
     put(&mut arguments, "jitterSeconds", fields.jitter_seconds);
-    put(&mut arguments, "maxRuntimeSeconds", fields.max_runtime_seconds);
+    put(
+        &mut arguments,
+        "maxRuntimeSeconds",
+        fields.max_runtime_seconds,
+    );
     put(&mut arguments, "retries", fields.retries);
-    put(&mut arguments, "pauseAfterFailures", fields.pause_after_failures);
+    put(
+        &mut arguments,
+        "pauseAfterFailures",
+        fields.pause_after_failures,
+    );
     put(&mut arguments, "maxRuns", fields.max_runs);
     put(&mut arguments, "autonomy", fields.autonomy.clone());
     put(&mut arguments, "baseBranch", fields.base_branch.clone());
-    put(&mut arguments, "keepWorkspace", fields.keep_workspace.clone());
+    put(
+        &mut arguments,
+        "keepWorkspace",
+        fields.keep_workspace.clone(),
+    );
     Ok(arguments)
 }
 
 /// The rule given, or translated from cron text; the translation is shown.
 fn rule_of(session: &Session, fields: &AutomationFields) -> Result<Option<String>, Failure> {
-    let Some(cron) = &fields.cron else { return Ok(fields.rrule.clone()) };
+    let Some(cron) = &fields.cron else {
+        return Ok(fields.rrule.clone());
+    };
     let rule = crate::schedule::from_cron(cron)?;
     if !session.json() {
         output::line(&format!("{cron}  is  {rule}"))?;

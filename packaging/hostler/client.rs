@@ -19,7 +19,13 @@ const PROTOCOL: &str = "2026-07-28";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
     /// Base URL of the control plane
-    #[arg(long, global = true, env = "HOSTLER_URL", value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOSTLER_URL",
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     url: Option<String>,
     /// API key
     #[arg(
@@ -59,7 +65,11 @@ impl Session {
     }
 
     /// Calls a tool and shows its progress while it goes on.
-    pub(crate) fn call_with_progress(&self, tool: &str, arguments: &Value) -> Result<Value, Failure> {
+    pub(crate) fn call_with_progress(
+        &self,
+        tool: &str,
+        arguments: &Value,
+    ) -> Result<Value, Failure> {
         let mut progress = Progress::start();
         let result = self.request(tool, arguments, Some(&mut progress));
         progress.clear();
@@ -70,7 +80,10 @@ impl Session {
     pub(crate) fn target(&self) -> Result<(String, String), Failure> {
         let saved = home::credentials(&home::path()?)?;
         let pick = |given: &Option<String>, saved: Option<String>| given.clone().or(saved);
-        let url = pick(&self.connection.url, saved.as_ref().map(|saved| saved.url.clone()));
+        let url = pick(
+            &self.connection.url,
+            saved.as_ref().map(|saved| saved.url.clone()),
+        );
         let key = pick(&self.connection.api_key, saved.map(|saved| saved.api_key));
         match (url, key) {
             (Some(url), Some(key)) => Ok((url.trim_end_matches('/').to_owned(), key)),
@@ -108,8 +121,10 @@ impl Session {
             .is_some_and(|value| value.starts_with("text/event-stream"));
         let reader = response.into_body().into_reader();
         match status {
-            401 => Err(Failure::unauthorized(format!("{url} does not accept this API key."))
-                .hint("Check HOSTLER_API_KEY or credentials.json in HOSTLER_HOME.")),
+            401 => Err(
+                Failure::unauthorized(format!("{url} does not accept this API key."))
+                    .hint("Check HOSTLER_API_KEY or credentials.json in HOSTLER_HOME."),
+            ),
             _ if streamed => answer_of_stream(reader, progress),
             _ => answer_of_json(reader, status),
         }
@@ -128,8 +143,10 @@ pub(crate) fn agent() -> ureq::Agent {
 
 /// The failure of a call that did not get through.
 pub(crate) fn unreachable(url: &str, error: &ureq::Error) -> Failure {
-    Failure::unreachable(format!("The control plane at {url} cannot be reached: {error}."))
-        .hint("Start it with `hostler up` (or `hostler server`), or give another --url.")
+    Failure::unreachable(format!(
+        "The control plane at {url} cannot be reached: {error}."
+    ))
+    .hint("Start it with `hostler up` (or `hostler server`), or give another --url.")
 }
 
 fn call_body(tool: &str, arguments: &Value, progress: bool) -> Value {
@@ -152,15 +169,25 @@ fn answer_of_json(mut reader: impl Read, status: u16) -> Result<Value, Failure> 
     reader.read_to_string(&mut text)?;
     match serde_json::from_str(&text) {
         Ok(message) => result_of(&message),
-        Err(_) => Err(Failure::new(format!("The control plane answered {status}: {}", text.trim()))),
+        Err(_) => Err(Failure::new(format!(
+            "The control plane answered {status}: {}",
+            text.trim()
+        ))),
     }
 }
 
-fn answer_of_stream(reader: impl Read, mut progress: Option<&mut Progress>) -> Result<Value, Failure> {
+fn answer_of_stream(
+    reader: impl Read,
+    mut progress: Option<&mut Progress>,
+) -> Result<Value, Failure> {
     for line in BufReader::new(reader).lines() {
         let line = line?;
-        let Some(data) = line.strip_prefix("data:") else { continue };
-        let Ok(message) = serde_json::from_str::<Value>(data.trim()) else { continue };
+        let Some(data) = line.strip_prefix("data:") else {
+            continue;
+        };
+        let Ok(message) = serde_json::from_str::<Value>(data.trim()) else {
+            continue;
+        };
         if message.get("id").is_some() && message.get("method").is_none() {
             return result_of(&message);
         }
@@ -168,14 +195,18 @@ fn answer_of_stream(reader: impl Read, mut progress: Option<&mut Progress>) -> R
             progress.show(&message["params"]);
         }
     }
-    Err(Failure::unreachable("The control plane closed the connection before it answered.")
-        .hint("What was asked for goes on there: look at it with the matching `list` command."))
+    Err(
+        Failure::unreachable("The control plane closed the connection before it answered.")
+            .hint("What was asked for goes on there: look at it with the matching `list` command."),
+    )
 }
 
 /// The structured content of a JSON-RPC answer, or its failure.
 fn result_of(message: &Value) -> Result<Value, Failure> {
     if let Some(error) = message.get("error") {
-        let text = error["message"].as_str().unwrap_or("it refused the request");
+        let text = error["message"]
+            .as_str()
+            .unwrap_or("it refused the request");
         return Err(Failure::new(format!("The control plane answered: {text}.")));
     }
     let content = &message["result"]["structuredContent"];
@@ -193,7 +224,10 @@ mod tests {
     fn a_stream_ends_with_the_answer() {
         let stream = "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progress\":1}}\n\n\
                       data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"structuredContent\":{\"a\":1}}}\n\n";
-        assert_eq!(answer_of_stream(stream.as_bytes(), None).unwrap(), json!({"a": 1}));
+        assert_eq!(
+            answer_of_stream(stream.as_bytes(), None).unwrap(),
+            json!({"a": 1})
+        );
     }
 
     #[test]

@@ -29,22 +29,36 @@ pub(crate) struct Failure {
 impl Failure {
     /// A plain failure (exit code 1).
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, detail: None, code: 1 }
+        Self {
+            message: message.into(),
+            hint: None,
+            detail: None,
+            code: 1,
+        }
     }
 
     /// A wrong command line (exit code 2).
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { code: 2, ..Self::new(message) }
+        Self {
+            code: 2,
+            ..Self::new(message)
+        }
     }
 
     /// Credentials are missing or refused (exit code 3).
     pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
-        Self { code: 3, ..Self::new(message) }
+        Self {
+            code: 3,
+            ..Self::new(message)
+        }
     }
 
     /// The control plane cannot be reached (exit code 7).
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
-        Self { code: 7, ..Self::new(message) }
+        Self {
+            code: 7,
+            ..Self::new(message)
+        }
     }
 
     /// Adds what to do next.

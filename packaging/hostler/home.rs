@@ -27,18 +27,28 @@ pub(crate) fn path() -> Result<PathBuf, Failure> {
     if let Some(home) = std::env::var_os("HOSTLER_HOME").filter(|home| !home.is_empty()) {
         return std::path::absolute(PathBuf::from(home)).map_err(Failure::from);
     }
-    std::env::home_dir().map(|home| home.join(".hostler")).ok_or_else(|| {
-        Failure::new("Your home folder is not known.").hint("Set HOSTLER_HOME to a folder for hostler's data.")
-    })
+    std::env::home_dir()
+        .map(|home| home.join(".hostler"))
+        .ok_or_else(|| {
+            Failure::new("Your home folder is not known.")
+                .hint("Set HOSTLER_HOME to a folder for hostler's data.")
+        })
 }
 
 /// The folder, made private (0700) if it was not there.
 pub(crate) fn ensure() -> Result<PathBuf, Failure> {
     let home = path()?;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&home).map_err(|error| unusable(&home, &error))?;
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).map_err(|error| unusable(&home, &error))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&home)
+        .map_err(|error| unusable(&home, &error))?;
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
+        .map_err(|error| unusable(&home, &error))?;
     let probe = home.join(".writable");
-    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(|error| unusable(&home, &error))?;
+    fs::write(&probe, b"")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| unusable(&home, &error))?;
     Ok(home)
 }
 
@@ -48,7 +58,12 @@ pub(crate) fn credentials(home: &Path) -> Result<Option<Credentials>, Failure> {
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::unauthorized(format!("{} cannot be read: {error}.", file.display()))),
+        Err(error) => {
+            return Err(Failure::unauthorized(format!(
+                "{} cannot be read: {error}.",
+                file.display()
+            )));
+        }
     };
     serde_json::from_str(&text).map(Some).map_err(|error| {
         Failure::unauthorized(format!("{} is not valid: {error}.", file.display()))
@@ -60,12 +75,17 @@ pub(crate) fn credentials(home: &Path) -> Result<Option<Credentials>, Failure> {
 pub(crate) fn save_credentials(home: &Path, credentials: &Credentials) -> Result<(), Failure> {
     let file = credentials_file(home);
     let partial = file.with_extension("json.new");
-    let text = serde_json::to_string_pretty(credentials).map_err(|error| Failure::new(error.to_string()))?;
+    let text = serde_json::to_string_pretty(credentials)
+        .map_err(|error| Failure::new(error.to_string()))?;
     let write = || -> std::io::Result<()> {
         if partial.exists() {
             fs::remove_file(&partial)?;
         }
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+        let mut out = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
         out.write_all(text.as_bytes())?;
         out.write_all(b"\n")?;
         out.sync_all()?;
@@ -80,8 +100,11 @@ pub(crate) fn credentials_file(home: &Path) -> PathBuf {
 }
 
 fn unusable(home: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("The data folder {} cannot be used: {error}.", home.display()))
-        .hint("Make it writable for this user, or set HOSTLER_HOME to another folder.")
+    Failure::new(format!(
+        "The data folder {} cannot be used: {error}.",
+        home.display()
+    ))
+    .hint("Make it writable for this user, or set HOSTLER_HOME to another folder.")
 }
 
 #[cfg(test)]
@@ -98,7 +121,10 @@ mod tests {
         };
         save_credentials(home.path(), &credentials).unwrap();
         save_credentials(home.path(), &credentials).unwrap();
-        let mode = fs::metadata(credentials_file(home.path())).unwrap().permissions().mode();
+        let mode = fs::metadata(credentials_file(home.path()))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(super::credentials(home.path()).unwrap(), Some(credentials));
     }

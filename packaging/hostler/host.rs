@@ -25,7 +25,9 @@ pub(crate) fn daemon() -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let shutdown = CancellationToken::new();
         serve::cancel_on_signal(&shutdown)?;
-        hostler_daemon::run(&home, shutdown).await.map_err(|error| Failure::new(error.to_string()))
+        hostler_daemon::run(&home, shutdown)
+            .await
+            .map_err(|error| Failure::new(error.to_string()))
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -33,9 +35,17 @@ pub(crate) fn daemon() -> Result<ExitCode, Failure> {
 pub(crate) fn join(args: &JoinArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     let enrolled = runtime()?
-        .block_on(hostler_daemon::enrol(&home, &args.url, &args.key, args.name.as_deref()))
+        .block_on(hostler_daemon::enrol(
+            &home,
+            &args.url,
+            &args.key,
+            args.name.as_deref(),
+        ))
         .map_err(|error| Failure::new(error.to_string()))?;
-    output::line(&format!("This machine is host {} ({}) of {}.", enrolled.name, enrolled.host_id, enrolled.url))?;
+    output::line(&format!(
+        "This machine is host {} ({}) of {}.",
+        enrolled.name, enrolled.host_id, enrolled.url
+    ))?;
     output::line("Start it: hostler daemon")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +60,9 @@ pub(crate) fn leave() -> Result<ExitCode, Failure> {
         left.was.name, left.was.url
     ))?;
     if let Some(reason) = left.not_told {
-        output::line(&format!("warning: the control plane still lists it, for it could not be told: {reason}"))?;
+        output::line(&format!(
+            "warning: the control plane still lists it, for it could not be told: {reason}"
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,13 +24,20 @@ pub(crate) fn only(session: &Session, named: Option<String>) -> Result<String, F
         return Ok(named);
     }
     let answer = session.call("hosts_list", &json!({}))?;
-    let hosts = answer["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let hosts = answer["hosts"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     match hosts {
         [only] => Ok(output::cell(&only["id"])),
-        [] => Err(Failure::usage("There is no host yet.")
-            .hint("Enrol one: `hostler up` on this machine, or `hostler join URL --key …` on another.")),
+        [] => Err(Failure::usage("There is no host yet.").hint(
+            "Enrol one: `hostler up` on this machine, or `hostler join URL --key …` on another.",
+        )),
         several => {
-            let choices: Vec<_> = several.iter().map(|host| output::cell(&host["name"])).collect();
+            let choices: Vec<_> = several
+                .iter()
+                .map(|host| output::cell(&host["name"]))
+                .collect();
             Err(Failure::usage("There is more than one host.")
                 .hint(format!("Say which with --host: {}.", choices.join(", "))))
         }
@@ -38,14 +45,34 @@ pub(crate) fn only(session: &Session, named: Option<String>) -> Result<String, F
 }
 
 fn list(session: &Session, online: bool) -> Result<(), Failure> {
-    let arguments = if online { json!({"online": true}) } else { json!({}) };
+    let arguments = if online {
+        json!({"online": true})
+    } else {
+        json!({})
+    };
     let answer = session.call("hosts_list", &arguments)?;
     if session.json() {
         return output::json(&answer);
     }
-    let rows = answer["hosts"].as_array().into_iter().flatten().map(row).collect();
+    let rows = answer["hosts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(row)
+        .collect();
     output::table(
-        &["name", "state", "last seen", "os", "load", "memory", "disk free", "runs", "agents", "id"],
+        &[
+            "name",
+            "state",
+            "last seen",
+            "os",
+            "load",
+            "memory",
+            "disk free",
+            "runs",
+            "agents",
+            "id",
+        ],
         rows,
         "No hosts. Enrol one: `hostler hosts enrol-key`, then `hostler join URL --key …` there.",
     )
@@ -64,7 +91,11 @@ fn row(host: &Value) -> Vec<String> {
         output::cell(&host["name"]),
         output::state(if online { "online" } else { "offline" }),
         when::local(&host["lastSeenAt"]),
-        format!("{}/{}", output::cell(&host["os"]), output::cell(&host["arch"])),
+        format!(
+            "{}/{}",
+            output::cell(&host["os"]),
+            output::cell(&host["arch"])
+        ),
         load(&host["load"]),
         output::size(&host["memory"]["totalBytes"]),
         output::size(&host["disk"]["freeBytes"]),
@@ -75,7 +106,8 @@ fn row(host: &Value) -> Vec<String> {
 }
 
 fn load(load: &Value) -> String {
-    load.as_f64().map_or_else(|| output::cell(load), |load| format!("{load:.2}"))
+    load.as_f64()
+        .map_or_else(|| output::cell(load), |load| format!("{load:.2}"))
 }
 
 fn enrol_key(session: &Session) -> Result<(), Failure> {
@@ -86,16 +118,26 @@ fn enrol_key(session: &Session) -> Result<(), Failure> {
         .send_empty()
         .map_err(|error| unreachable(&url, &error))?;
     let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().map_err(|error| unreachable(&url, &error))?;
+    let text = response
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| unreachable(&url, &error))?;
     let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     match (status, answer["key"].as_str()) {
         (200 | 201, Some(_)) if session.json() => output::json(&answer),
         (200 | 201, Some(key)) => {
             output::line("Single use, good for 15 minutes. On the machine to enrol:")?;
-            output::line(&format!("  hostler join {url} --key {key} && hostler daemon"))
+            output::line(&format!(
+                "  hostler join {url} --key {key} && hostler daemon"
+            ))
         }
         _ if answer["error"].is_object() => Err(Failure::of_tool(&answer["error"])),
-        (401 | 403, _) => Err(Failure::unauthorized(format!("{url} does not accept this API key for enrolment keys."))),
-        _ => Err(Failure::new(format!("{url} answered {status}: {}", text.trim()))),
+        (401 | 403, _) => Err(Failure::unauthorized(format!(
+            "{url} does not accept this API key for enrolment keys."
+        ))),
+        _ => Err(Failure::new(format!(
+            "{url} answered {status}: {}",
+            text.trim()
+        ))),
     }
 }

@@ -36,7 +36,12 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Res
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(header.iter().map(|title| title.to_uppercase()).collect::<Vec<_>>());
+    table.set_header(
+        header
+            .iter()
+            .map(|title| title.to_uppercase())
+            .collect::<Vec<_>>(),
+    );
     for row in rows {
         table.add_row(row.into_iter().map(|cell| plain(&cell)).collect::<Vec<_>>());
     }
@@ -71,12 +76,19 @@ pub(crate) fn state(word: &str) -> String {
         "skipped" | "cancelled" | "paused" | "offline" => "33",
         _ => return word.to_owned(),
     };
-    if colour() { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
+    if colour() {
+        format!("\u{1b}[{code}m{word}\u{1b}[0m")
+    } else {
+        word.to_owned()
+    }
 }
 
 /// The text of a JSON string, or nothing.
 pub(crate) fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
+    value
+        .as_str()
+        .map(str::to_owned)
+        .filter(|text| !text.is_empty())
 }
 
 /// The text of a JSON value for a table's cell.
@@ -92,13 +104,19 @@ pub(crate) fn cell(value: &Value) -> String {
 /// Bytes in a person's units.
 pub(crate) fn size(bytes: &Value) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let Some(mut amount) = bytes.as_f64() else { return "-".to_owned() };
+    let Some(mut amount) = bytes.as_f64() else {
+        return "-".to_owned();
+    };
     let mut unit = 0;
     while amount >= 1024.0 && unit < UNITS.len() - 1 {
         amount /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{amount} B") } else { format!("{amount:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{amount} B")
+    } else {
+        format!("{amount:.1} {}", UNITS[unit])
+    }
 }
 
 /// Text without control characters but colour of our own: names come from other people.
@@ -118,7 +136,9 @@ impl Progress {
     /// A bar that shows itself when the first report comes.
     pub(crate) fn start() -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self { bar: ProgressBar::hidden() };
+            return Self {
+                bar: ProgressBar::hidden(),
+            };
         }
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(100));
@@ -150,7 +170,11 @@ fn bar_style() -> ProgressStyle {
         .progress_chars("=> ")
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "progress is a picture")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "progress is a picture"
+)]
 fn whole(amount: f64) -> u64 {
     amount.max(0.0) as u64
 }

@@ -20,15 +20,18 @@ pub(crate) struct Paste {
 /// `hostler connect [CLIENT]`: prints the configuration with this machine's key in it.
 pub(crate) fn run(session: &Session, client: Option<&str>) -> Result<ExitCode, Failure> {
     let (url, key) = session.target()?;
-    let clients = clients(&format!("{url}/mcp"), &key);
+    let clients = clients(&format!("{url}/api/v2/agent/mcp"), &key);
     let known: Vec<_> = clients.iter().map(|paste| paste.id).collect();
     if let Some(client) = client
         && !known.contains(&client)
     {
         return Err(Failure::usage(format!("There is no client {client:?} here."))
-            .hint(format!("Known are: {}. Any other MCP client takes the URL {url}/mcp and the header 'Authorization: Bearer KEY'.", known.join(", "))));
+            .hint(format!("Known are: {}. Any other MCP client takes the URL {url}/api/v2/agent/mcp and the header 'Authorization: Bearer KEY'.", known.join(", "))));
     }
-    for paste in clients.iter().filter(|paste| client.is_none_or(|client| client == paste.id)) {
+    for paste in clients
+        .iter()
+        .filter(|paste| client.is_none_or(|client| client == paste.id))
+    {
         output::line(&render(paste))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -52,32 +55,44 @@ pub(crate) fn clients(mcp_url: &str, key: &str) -> Vec<Paste> {
         paste(
             "claude",
             "Claude Code",
-            format!("claude mcp add --transport http hostler {mcp_url} --header \"Authorization: Bearer {key}\""),
+            format!(
+                "claude mcp add --transport http hostler {mcp_url} --header \"Authorization: Bearer {key}\""
+            ),
         ),
         paste(
             "codex",
             "Codex",
-            format!("export HOSTLER_API_KEY={key}\ncodex mcp add hostler --url {mcp_url} --bearer-token-env-var HOSTLER_API_KEY"),
+            format!(
+                "export HOSTLER_API_KEY={key}\ncodex mcp add hostler --url {mcp_url} --bearer-token-env-var HOSTLER_API_KEY"
+            ),
         ),
         paste(
             "gemini",
             "Gemini CLI",
-            format!("gemini mcp add --scope user --transport http hostler {mcp_url} -H \"Authorization: Bearer {key}\""),
+            format!(
+                "gemini mcp add --scope user --transport http hostler {mcp_url} -H \"Authorization: Bearer {key}\""
+            ),
         ),
         paste(
             "opencode",
             "opencode (opencode.json)",
-            format!(r#"{{"mcp": {{"hostler": {{"type": "remote", "url": "{mcp_url}", "oauth": false, "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#),
+            format!(
+                r#"{{"mcp": {{"hostler": {{"type": "remote", "url": "{mcp_url}", "oauth": false, "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#
+            ),
         ),
         paste(
             "cursor",
             "Cursor (~/.cursor/mcp.json)",
-            format!(r#"{{"mcpServers": {{"hostler": {{"url": "{mcp_url}", "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#),
+            format!(
+                r#"{{"mcpServers": {{"hostler": {{"url": "{mcp_url}", "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#
+            ),
         ),
         paste(
             "amp",
             "Amp (~/.config/amp/settings.json)",
-            format!(r#"{{"amp.mcpServers": {{"hostler": {{"url": "{mcp_url}", "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#),
+            format!(
+                r#"{{"amp.mcpServers": {{"hostler": {{"url": "{mcp_url}", "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#
+            ),
         ),
         paste(
             "claude-desktop",
@@ -96,7 +111,10 @@ mod tests {
     #[test]
     fn files_are_json_and_every_text_holds_url_and_key() {
         for paste in clients("http://127.0.0.1:4880/mcp", "sk_live_abc") {
-            assert!(paste.text.contains("http://127.0.0.1:4880/mcp"), "{paste:?}");
+            assert!(
+                paste.text.contains("http://127.0.0.1:4880/mcp"),
+                "{paste:?}"
+            );
             assert!(paste.text.contains("sk_live_abc"), "{paste:?}");
             if paste.text.starts_with('{') {
                 serde_json::from_str::<serde_json::Value>(&paste.text).unwrap();

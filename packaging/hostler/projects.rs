@@ -13,12 +13,22 @@ use crate::output;
 pub(crate) fn run(session: &Session, command: ProjectsCommand) -> Result<ExitCode, Failure> {
     match command {
         ProjectsCommand::List { host } => list(session, host)?,
-        ProjectsCommand::Create { host, url, path, name, parent_dir } => {
+        ProjectsCommand::Create {
+            host,
+            url,
+            path,
+            name,
+            parent_dir,
+        } => {
             let path = path.map(std::path::absolute).transpose()?;
             let mut arguments = Map::new();
             arguments.insert("hostId".into(), json!(hosts::only(session, host)?));
             put(&mut arguments, "url", url);
-            put(&mut arguments, "path", path.map(|path| path.display().to_string()));
+            put(
+                &mut arguments,
+                "path",
+                path.map(|path| path.display().to_string()),
+            );
             put(&mut arguments, "name", name);
             put(&mut arguments, "parentDir", parent_dir);
             create(session, &Value::Object(arguments))?;
@@ -43,16 +53,24 @@ fn list(session: &Session, host: Option<String>) -> Result<(), Failure> {
     }
     let projects = answer["projects"].as_array().into_iter().flatten();
     let rows = projects.flat_map(|project| {
-        project["hosts"].as_array().into_iter().flatten().map(move |place| {
-            vec![
-                output::cell(&project["name"]),
-                output::cell(if place["hostName"].is_null() { &place["hostId"] } else { &place["hostName"] }),
-                output::cell(&place["defaultBranch"]),
-                output::state(&output::cell(&place["state"])),
-                output::cell(&place["path"]),
-                output::cell(&project["id"]),
-            ]
-        })
+        project["hosts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(move |place| {
+                vec![
+                    output::cell(&project["name"]),
+                    output::cell(if place["hostName"].is_null() {
+                        &place["hostId"]
+                    } else {
+                        &place["hostName"]
+                    }),
+                    output::cell(&place["defaultBranch"]),
+                    output::state(&output::cell(&place["state"])),
+                    output::cell(&place["path"]),
+                    output::cell(&project["id"]),
+                ]
+            })
     });
     output::table(
         &["name", "host", "branch", "state", "path", "id"],
@@ -66,8 +84,15 @@ fn create(session: &Session, arguments: &Value) -> Result<(), Failure> {
     if session.json() {
         return output::json(&answer);
     }
-    let verb = if answer["existed"] == json!(true) { "is already registered" } else { "is registered" };
-    output::line(&format!("Project {} {verb}.", output::cell(&answer["project"]["name"])))?;
+    let verb = if answer["existed"] == json!(true) {
+        "is already registered"
+    } else {
+        "is registered"
+    };
+    output::line(&format!(
+        "Project {} {verb}.",
+        output::cell(&answer["project"]["name"])
+    ))?;
     output::fields(&[
         ("id", output::text(&answer["project"]["id"])),
         ("path", output::text(&answer["path"])),

@@ -23,7 +23,12 @@ pub(crate) fn run(session: &Session, command: RunsCommand) -> Result<ExitCode, F
 }
 
 /// Prints a run's log; with `follow` until it ends. The exit code tells whether it succeeded.
-pub(crate) fn tail(session: &Session, automation: &str, run: &str, follow: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn tail(
+    session: &Session,
+    automation: &str,
+    run: &str,
+    follow: bool,
+) -> Result<ExitCode, Failure> {
     let mut cursor: Option<Value> = None;
     loop {
         let mut arguments = json!({"automationId": automation, "runId": run});
@@ -51,8 +56,15 @@ pub(crate) fn tail(session: &Session, automation: &str, run: &str, follow: bool)
 
 fn verdict(run: &Value, follow: bool) -> ExitCode {
     if follow && run["state"] != json!("succeeded") {
-        let reason = run["reason"].as_str().map_or(String::new(), |reason| format!(": {reason}"));
-        Failure::new(format!("Run {} ended as {}{reason}", output::cell(&run["runId"]), output::cell(&run["state"]))).print();
+        let reason = run["reason"]
+            .as_str()
+            .map_or(String::new(), |reason| format!(": {reason}"));
+        Failure::new(format!(
+            "Run {} ended as {}{reason}",
+            output::cell(&run["runId"]),
+            output::cell(&run["state"])
+        ))
+        .print();
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -63,7 +75,10 @@ fn automation_of(session: &Session, run: &str) -> Result<String, Failure> {
     let automations = crate::automations::all(session)?;
     for automation in &automations {
         let id = output::cell(&automation["id"]);
-        match session.call("automations_logs", &json!({"automationId": id, "runId": run, "maxBytes": 1})) {
+        match session.call(
+            "automations_logs",
+            &json!({"automationId": id, "runId": run, "maxBytes": 1}),
+        ) {
             Ok(_) => return Ok(id),
             Err(failure) if failure.is_not_found() => {}
             Err(failure) => return Err(failure),

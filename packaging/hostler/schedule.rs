@@ -18,7 +18,15 @@ use crate::when;
 const MOST: u32 = 10_000;
 
 pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCode, Failure> {
-    let ScheduleCommand::Preview { rrule, cron, dtstart, tz, count, batch, unrestricted } = command;
+    let ScheduleCommand::Preview {
+        rrule,
+        cron,
+        dtstart,
+        tz,
+        count,
+        batch,
+        unrestricted,
+    } = command;
     let now = when::now();
     if batch {
         return answer_lines(unrestricted, now);
@@ -30,11 +38,23 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         (None, None) => return Err(Failure::usage("Give --rrule or --cron.")),
     };
     let given_start = dtstart.is_some();
-    let dtstart = schedule::parse_dtstart(dtstart.as_deref(), &timezone, now).map_err(|error| refused(&error))?;
-    let text = ScheduleText { rrule, dtstart, timezone, exdates: Vec::new(), rdates: Vec::new() };
+    let dtstart = schedule::parse_dtstart(dtstart.as_deref(), &timezone, now)
+        .map_err(|error| refused(&error))?;
+    let text = ScheduleText {
+        rrule,
+        dtstart,
+        timezone,
+        exdates: Vec::new(),
+        rdates: Vec::new(),
+    };
     let plan = Schedule::parse(&text).map_err(|error| refused(&error))?;
     if !unrestricted {
-        plan.check_product(if given_start { start_of(&text, now) } else { now }).map_err(|error| refused(&error))?;
+        plan.check_product(if given_start {
+            start_of(&text, now)
+        } else {
+            now
+        })
+        .map_err(|error| refused(&error))?;
     }
     show(session, &text, &plan, count.min(MOST), now)?;
     Ok(ExitCode::SUCCESS)
@@ -61,7 +81,13 @@ fn start_of(text: &ScheduleText, now: Timestamp) -> Timestamp {
         .map_or(now, |start| start.timestamp())
 }
 
-fn show(session: &Session, text: &ScheduleText, plan: &Schedule, count: u32, now: Timestamp) -> Result<(), Failure> {
+fn show(
+    session: &Session,
+    text: &ScheduleText,
+    plan: &Schedule,
+    count: u32,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let from = start_of(text, now);
     let instants: Vec<Timestamp> = plan.instants_from(from).take(count).collect();
@@ -80,7 +106,10 @@ fn show(session: &Session, text: &ScheduleText, plan: &Schedule, count: u32, now
         }));
     }
     output::line(&words)?;
-    let rows = instants.iter().map(|at| vec![when::in_zone(*at, &zone), at.to_string()]).collect();
+    let rows = instants
+        .iter()
+        .map(|at| vec![when::in_zone(*at, &zone), at.to_string()])
+        .collect();
     output::table(&[text.timezone.as_str(), "UTC"], rows, "No instants.")?;
     if exhausted && !instants.is_empty() {
         output::line("The schedule ends there.")?;

@@ -40,7 +40,13 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
         let mut parts = JoinSet::new();
         let server = shutdown.clone();
         parts.spawn(async move { plane.serve(server).await.map_err(told) });
-        parts.spawn(run_host(home, url, enrolment_key, args.host_name.clone(), shutdown.clone()));
+        parts.spawn(run_host(
+            home,
+            url,
+            enrolment_key,
+            args.host_name.clone(),
+            shutdown.clone(),
+        ));
         finish(parts, &shutdown).await
     })?;
     Ok(ExitCode::SUCCESS)
@@ -68,7 +74,9 @@ fn elsewhere(identity: &hostler_daemon::Identity) -> Failure {
         "This machine is host {} of another control plane, {}.",
         identity.name, identity.url
     ))
-    .hint("Run `hostler daemon` to serve that one, or `hostler leave` first to be a host of its own.")
+    .hint(
+        "Run `hostler daemon` to serve that one, or `hostler leave` first to be a host of its own.",
+    )
 }
 
 /// A small runtime: the work is waiting, not computing.
@@ -93,11 +101,18 @@ pub(crate) fn log_to_stderr() {
 
 /// Cancels the token on Ctrl-C, TERM or HUP.
 pub(crate) fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ] {
         let mut signals = signal(kind)?;
         let shutdown = shutdown.clone();
         // Lives as long as the process: there is nothing to join.
-        #[expect(clippy::disallowed_methods, reason = "a signal listener belongs to the whole process")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a signal listener belongs to the whole process"
+        )]
         drop(tokio::spawn(async move {
             signals.recv().await;
             shutdown.cancel();
@@ -119,16 +134,23 @@ async fn run_host(
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     if let Some(key) = enrolment_key {
-        hostler_daemon::enrol(&home, &url, &key, name.as_deref()).await.map_err(told)?;
+        hostler_daemon::enrol(&home, &url, &key, name.as_deref())
+            .await
+            .map_err(told)?;
     }
     hostler_daemon::run(&home, shutdown).await.map_err(told)
 }
 
 /// Waits for all parts; the first failure stops the others.
-async fn finish(mut parts: JoinSet<Result<(), Failure>>, shutdown: &CancellationToken) -> Result<(), Failure> {
+async fn finish(
+    mut parts: JoinSet<Result<(), Failure>>,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
     let mut outcome = Ok(());
     while let Some(part) = parts.join_next().await {
-        let ended = part.map_err(|error| Failure::new(format!("A part of hostler broke: {error}."))).flatten();
+        let ended = part
+            .map_err(|error| Failure::new(format!("A part of hostler broke: {error}.")))
+            .flatten();
         shutdown.cancel();
         if outcome.is_ok() {
             outcome = ended;
@@ -147,10 +169,17 @@ fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
         output::line(&format!("  API key  in {}", file.display()))?;
         return output::line("\nConfiguration of your MCP clients: hostler connect\n");
     };
-    let credentials = Credentials { url: url.to_owned(), mcp_url: mcp_url.clone(), api_key: key.to_owned() };
+    let credentials = Credentials {
+        url: url.to_owned(),
+        mcp_url: mcp_url.clone(),
+        api_key: key.to_owned(),
+    };
     home::save_credentials(home, &credentials)?;
     output::line(&format!("  API key  {key}"))?;
-    output::line(&format!("           (shown once; the commands on this machine find it in {})\n", file.display()))?;
+    output::line(&format!(
+        "           (shown once; the commands on this machine find it in {})\n",
+        file.display()
+    ))?;
     output::line("Connect your client (`hostler connect` shows this again):\n")?;
     for client in paste::clients(&mcp_url, key) {
         output::line(&paste::render(&client))?;
@@ -161,9 +190,14 @@ fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
 /// Follows a changed port or public URL in the saved credentials.
 fn keep_address(home: &Path, url: &str, mcp_url: &str) -> Result<(), Failure> {
     match home::credentials(home)? {
-        Some(saved) if saved.url != url || saved.mcp_url != mcp_url => {
-            home::save_credentials(home, &Credentials { url: url.to_owned(), mcp_url: mcp_url.to_owned(), ..saved })
-        }
+        Some(saved) if saved.url != url || saved.mcp_url != mcp_url => home::save_credentials(
+            home,
+            &Credentials {
+                url: url.to_owned(),
+                mcp_url: mcp_url.to_owned(),
+                ..saved
+            },
+        ),
         Some(_) | None => Ok(()),
     }
 }

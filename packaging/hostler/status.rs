@@ -15,7 +15,9 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
     let workspaces = session.call("workspaces_list", &json!({}))?["workspaces"].take();
     let automations = crate::automations::all(session)?;
     if session.json() {
-        output::json(&json!({"url": url, "hosts": hosts, "workspaces": workspaces, "automations": automations}))?;
+        output::json(
+            &json!({"url": url, "hosts": hosts, "workspaces": workspaces, "automations": automations}),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     output::line(&format!("Control plane {url}"))?;
@@ -23,19 +25,36 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
         output::line(&host_line(host))?;
     }
     let count = |list: &Value| list.as_array().map_or(0, Vec::len);
-    output::line(&format!("{} workspaces, {} automations", count(&workspaces), automations.len()))?;
-    let mut planned: Vec<&Value> =
-        automations.iter().filter(|one| one["enabled"] == json!(true) && !one["nextRunAt"].is_null()).collect();
+    output::line(&format!(
+        "{} workspaces, {} automations",
+        count(&workspaces),
+        automations.len()
+    ))?;
+    let mut planned: Vec<&Value> = automations
+        .iter()
+        .filter(|one| one["enabled"] == json!(true) && !one["nextRunAt"].is_null())
+        .collect();
     planned.sort_by_key(|one| output::cell(&one["nextRunAt"]));
     for one in planned.iter().take(5) {
-        output::line(&format!("  next  {}  {}", when::local(&one["nextRunAt"]), output::cell(&one["name"])))?;
+        output::line(&format!(
+            "  next  {}  {}",
+            when::local(&one["nextRunAt"]),
+            output::cell(&one["name"])
+        ))?;
     }
-    let mut ran: Vec<&Value> = automations.iter().filter(|one| !one["lastRun"].is_null()).collect();
+    let mut ran: Vec<&Value> = automations
+        .iter()
+        .filter(|one| !one["lastRun"].is_null())
+        .collect();
     ran.sort_by_key(|one| std::cmp::Reverse(output::cell(&one["lastRun"]["at"])));
     for one in ran.iter().take(5) {
         let last = &one["lastRun"];
         let state = output::state(&output::cell(&last["state"]));
-        output::line(&format!("  last  {}  {}  {state}", when::local(&last["at"]), output::cell(&one["name"])))?;
+        output::line(&format!(
+            "  last  {}  {}  {state}",
+            when::local(&last["at"]),
+            output::cell(&one["name"])
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,7 +62,14 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
 fn host_line(host: &Value) -> String {
     let online = host["online"] == json!(true);
     let state = output::state(if online { "online" } else { "offline" });
-    let seen = if online { String::new() } else { format!(", last seen {}", when::local(&host["lastSeenAt"])) };
+    let seen = if online {
+        String::new()
+    } else {
+        format!(", last seen {}", when::local(&host["lastSeenAt"]))
+    };
     let runs = host["runningRuns"].as_u64().unwrap_or(0);
-    format!("  host  {}  {state}{seen}, {runs} running", output::cell(&host["name"]))
+    format!(
+        "  host  {}  {state}{seen}, {runs} running",
+        output::cell(&host["name"])
+    )
 }

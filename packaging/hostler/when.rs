@@ -23,14 +23,19 @@ pub(crate) fn in_zone(at: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// The time now: the program's only look at the clock.
-#[expect(clippy::disallowed_methods, reason = "this is the one place of the program that asks the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place of the program that asks the clock"
+)]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// Milliseconds as `1m 05s`.
 pub(crate) fn duration(value: &Value) -> String {
-    let Some(ms) = value.as_u64() else { return "-".to_owned() };
+    let Some(ms) = value.as_u64() else {
+        return "-".to_owned();
+    };
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),

@@ -284,11 +284,12 @@ pub async fn refuse_event(
 
 /// The events of a host that were set aside, with their reasons, oldest first.
 pub async fn refused_events(store: &Store, id: HostId) -> Result<Vec<(u64, String)>, StoreError> {
-    let rows = sqlx::query("SELECT seq, reason FROM refused_events WHERE host_id = $1 ORDER BY seq")
-        .bind(id.to_string())
-        .fetch_all(store.reader())
-        .await
-        .map_err(StoreError::at("lists refused events"))?;
+    let rows =
+        sqlx::query("SELECT seq, reason FROM refused_events WHERE host_id = $1 ORDER BY seq")
+            .bind(id.to_string())
+            .fetch_all(store.reader())
+            .await
+            .map_err(StoreError::at("lists refused events"))?;
     rows.iter()
         .map(|row| {
             let columns = Columns::of("refused event", row);

@@ -11,8 +11,11 @@ pub async fn get(store: &Store, name: &str) -> Result<Option<String>, StoreError
         .fetch_optional(store.reader())
         .await
         .map_err(StoreError::at("reads a server fact"))?;
-    row.map(|row| row.try_get(0).map_err(StoreError::unreadable("server fact")))
-        .transpose()
+    row.map(|row| {
+        row.try_get(0)
+            .map_err(StoreError::unreadable("server fact"))
+    })
+    .transpose()
 }
 
 /// Writes a fact over whatever was there.

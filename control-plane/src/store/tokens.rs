@@ -168,12 +168,7 @@ pub async fn spend(tx: &mut Tx, id: Uuid, now: UtcMillis) -> Result<bool, StoreE
 }
 
 /// Revokes a token of an organization. False when there is none, or it was revoked before.
-pub async fn revoke(
-    tx: &mut Tx,
-    org: OrgId,
-    id: Uuid,
-    now: UtcMillis,
-) -> Result<bool, StoreError> {
+pub async fn revoke(tx: &mut Tx, org: OrgId, id: Uuid, now: UtcMillis) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE tokens SET revoked_at = $3 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL",
     )
