@@ -22,6 +22,11 @@ impl<T> Patch<T> {
         }
     }
 
+    /// Sets what is given, keeps otherwise.
+    pub fn from_given(given: Option<T>) -> Self {
+        given.map_or(Self::Keep, Self::Set)
+    }
+
     /// The same change of another type of value.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Patch<U> {
         match self {

@@ -8,10 +8,15 @@
 
 mod access;
 mod error;
+mod fixtures;
 mod progress;
 mod schema;
 mod tools;
 mod validate;
+mod views;
+
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::middleware;

@@ -4,12 +4,16 @@
 //! has gone must not slow the work down. Numbers told to a client only grow, as the protocol asks,
 //! although the work goes through several phases.
 
+use std::sync::Arc;
+
 use hostler_proto::command::Progress;
 use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::Peer;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+
+use crate::hosts::ProgressSink;
 
 /// Steps that may wait to be told; further ones are dropped.
 const WAITING: usize = 32;
@@ -47,6 +51,11 @@ pub(super) fn channel(token: ProgressToken, peer: Peer<RoleServer>) -> (Progress
 }
 
 impl ProgressSender {
+    /// The same as the function that domain operations take.
+    pub(crate) fn sink(self) -> ProgressSink {
+        Arc::new(move |step| self.send(step))
+    }
+
     /// Tells a step, or drops it when too many wait.
     pub(crate) fn send(&self, step: Progress) {
         if let Err(error) = self.0.try_send(step) {

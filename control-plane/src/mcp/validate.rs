@@ -9,28 +9,6 @@ use hostler_proto::time::UtcMillis;
 use rmcp::model::JsonObject;
 use serde_json::{Map, Number, Value};
 
-/// Keywords that bound a value and are enforced here.
-#[cfg(test)]
-const ENFORCED: [&str; 17] = [
-    "type",
-    "properties",
-    "required",
-    "dependentRequired",
-    "additionalProperties",
-    "items",
-    "anyOf",
-    "enum",
-    "minLength",
-    "maxLength",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "minItems",
-    "maxItems",
-    "format",
-    "uniqueItems",
-];
-
 /// Other names under which old clients send a field.
 const ALIASES: [(&str, &str); 2] = [
     ("v2ProjectId", "projectId"),
@@ -398,7 +376,7 @@ mod tests {
 
     /// Arguments and what is told of them.
     const WRONG: &[(&str, &str)] = &[
-        (r#"{}"#, "`title` is required"),
+        ("{}", "`title` is required"),
         (r#"{"title": ""}"#, "`title` must not be empty"),
         (
             r#"{"title": "abcd"}"#,

@@ -4,9 +4,9 @@
 //! domain operation. Order is fixed, so that every listing is the same bytes.
 
 mod automations;
-mod fixtures;
 mod hosts;
 mod projects;
+mod runs;
 mod tasks;
 mod workspaces;
 
@@ -26,6 +26,7 @@ use super::progress::ProgressSender;
 use super::{schema, validate};
 use crate::App;
 use crate::auth::{Caller, Scope};
+use crate::hosts::ProgressSink;
 
 /// One call of a tool: who calls, on what, and where progress goes.
 #[derive(Clone)]
@@ -37,27 +38,31 @@ pub(super) struct Call {
 }
 
 /// What is said of a tool besides its schemas.
-struct About {
-    name: &'static str,
-    title: &'static str,
-    description: &'static str,
-    scope: Scope,
-    effect: Effect,
+pub(super) struct About {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    pub(super) scope: Scope,
+    pub(super) effect: Effect,
     /// Whether it reaches beyond what Hostler keeps (a git remote, an agent).
-    open_world: bool,
+    pub(super) open_world: bool,
 }
 
 /// What a call of a tool does, as its annotations say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+pub(super) enum Effect {
     /// Changes nothing.
     Reads,
     /// Adds something each time.
     Adds,
     /// Adds something; a repeat finds it there.
     AddsOnce,
-    /// Changes what is there; a repeat changes nothing more.
-    Changes,
+    /// Writes something new in a place whose past is kept.
+    Writes,
+    /// Switches something that can be switched back; a repeat changes nothing more.
+    Switches,
+    /// Writes over what is there; a repeat changes nothing more.
+    Overwrites,
     /// Removes something for good; a repeat removes nothing more.
     Removes,
 }
@@ -95,7 +100,7 @@ impl Tools {
         .flatten()
         .collect();
         if fixtures {
-            list.extend(fixtures::tools());
+            list.extend(super::fixtures::tools());
         }
         let names = list.iter().map(|entry| entry.tool.name.to_string());
         let by_name = names.enumerate().map(|(at, name)| (name, at)).collect();
@@ -126,7 +131,7 @@ impl Entry {
 }
 
 /// Puts a tool together from what is said of it and the function that does it.
-fn entry<I, O, F, R>(about: &About, run: F) -> Entry
+pub(super) fn entry<I, O, F, R>(about: &About, run: F) -> Entry
 where
     I: DeserializeOwned + JsonSchema,
     O: Serialize + JsonSchema,
@@ -157,16 +162,31 @@ where
     }
 }
 
+impl Call {
+    /// Where the operation tells how far it is.
+    fn sink(&self) -> Option<ProgressSink> {
+        self.progress.clone().map(ProgressSender::sink)
+    }
+}
+
 impl About {
     fn annotations(&self) -> ToolAnnotations {
         let effect = self.effect;
         ToolAnnotations::from_raw(
             Some(self.title.to_owned()),
             Some(effect == Effect::Reads),
-            Some(effect == Effect::Removes),
-            Some(effect != Effect::Adds),
+            Some(matches!(effect, Effect::Overwrites | Effect::Removes)),
+            Some(!matches!(effect, Effect::Adds | Effect::Writes)),
             Some(self.open_world),
         )
+    }
+}
+
+/// The word that an enum without data is in JSON.
+pub(super) fn word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
     }
 }
 

@@ -74,7 +74,7 @@ const UPDATE: About = About {
         history to go back to. If a status or person is unknown, nothing changes and the error \
         lists what is valid.",
     scope: Scope::TasksWrite,
-    effect: Effect::Changes,
+    effect: Effect::Overwrites,
     open_world: false,
 };
 

@@ -6,7 +6,7 @@ use hostler_proto::error::{ErrorCode, Failure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Call, Effect, Entry, entry};
+use super::tools::{About, Call, Effect, Entry, entry};
 use crate::auth::Scope;
 
 pub(super) fn tools() -> Vec<Entry> {

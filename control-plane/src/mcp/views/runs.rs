@@ -1,0 +1,261 @@
+//! Runs as tools answer with them: one flat record whatever the state.
+
+use hostler_proto::run::{Finished, Outcome, RunState, SkipReason};
+use hostler_proto::time::UtcMillis;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::mcp::schema::Instant;
+use crate::mcp::tools::word;
+use crate::runs::{LogPage, RunView};
+
+/// A run, `?` fields left out where there is nothing.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RunRecord {
+    /// Run id.
+    run_id: String,
+    /// Whose run it is.
+    automation_id: String,
+    /// 1 for the first try of an instant.
+    attempt: u32,
+    /// `schedule`, `manual` or `retry`.
+    trigger: String,
+    /// The instant it was planned or asked for.
+    scheduled_for: Instant,
+    /// `queued`, `preparing`, `running`, `succeeded`, `failed`, `timed_out`, `stalled`, `cancelled`,
+    /// `lost` or `skipped`.
+    state: String,
+    /// Why it ended as it did, or was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Exit code of the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    /// Signal that ended the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    /// When it was claimed.
+    queued_at: Instant,
+    /// When the agent's process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Instant>,
+    /// When it ended or was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Instant>,
+    /// From the agent's start to the end, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    /// Host it runs on.
+    host_id: String,
+    /// Workspace it runs in, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace_id: Option<String>,
+    /// Branch of that workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    /// Revision of the automation it was claimed with.
+    rule_revision: u64,
+    /// What it did, once it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<RunOutcome>,
+    /// Bytes of log delivered so far.
+    log_bytes: u64,
+    /// The end of the log.
+    log_tail: String,
+}
+
+/// What a finished run did.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RunOutcome {
+    /// Commits made.
+    commits: u32,
+    /// Files changed, committed or not.
+    files_changed: u32,
+    /// Lines added.
+    insertions: u32,
+    /// Lines removed.
+    deletions: u32,
+    /// Whether uncommitted work is left.
+    dirty: bool,
+    /// The agent's own final words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_text: Option<String>,
+    /// The agent's session id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// Tokens used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<u64>,
+    /// Cost in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
+    /// Peak memory of its processes, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory_bytes: Option<u64>,
+    /// CPU time of its processes, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_seconds: Option<f64>,
+    /// Tools that the agent asked for and was denied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denied: Vec<String>,
+}
+
+/// The runs of an automation, or one run's log: the fields of the one or of the other.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Logs {
+    /// Without `runId`: the runs, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<Vec<RunRecord>>,
+    /// With `runId`: the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<RunRecord>,
+    /// With `runId`: its log from `cursor` on, invalid bytes replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// With `runId`: the `cursor` of the next call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<u64>,
+    /// With `runId`: true when the run is over and its log has been read to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<bool>,
+}
+
+impl From<Vec<RunView>> for Logs {
+    fn from(runs: Vec<RunView>) -> Self {
+        Self {
+            runs: Some(runs.into_iter().map(Into::into).collect()),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<LogPage> for Logs {
+    fn from(page: LogPage) -> Self {
+        Self {
+            run: Some(page.run.into()),
+            log: Some(page.log),
+            next_cursor: Some(page.next_cursor),
+            done: Some(page.done),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<RunView> for RunRecord {
+    fn from(view: RunView) -> Self {
+        let run = view.run;
+        let told = Told::of(&run.state);
+        let duration_ms = told.duration_ms();
+        Self {
+            run_id: run.id.to_string(),
+            automation_id: run.automation_id.to_string(),
+            attempt: run.attempt,
+            trigger: word(&run.trigger),
+            scheduled_for: run.scheduled_for.into(),
+            state: run.state.word().to_owned(),
+            reason: told.reason,
+            exit_code: told.finished.and_then(|finished| finished.exit_code),
+            signal: told.finished.and_then(|finished| finished.signal),
+            queued_at: run.queued_at.into(),
+            started_at: told.started_at.map(Into::into),
+            finished_at: told.finished_at.map(Into::into),
+            duration_ms,
+            host_id: view.host_id.to_string(),
+            workspace_id: run.workspace_id.map(|id| id.to_string()),
+            branch: run.branch,
+            rule_revision: run.rule_revision,
+            outcome: told.finished.map(|finished| (&finished.outcome).into()),
+            log_bytes: view.log_bytes,
+            log_tail: view.log_tail,
+        }
+    }
+}
+
+/// What a state tells beside its word.
+#[derive(Default)]
+struct Told<'s> {
+    reason: Option<String>,
+    started_at: Option<UtcMillis>,
+    finished_at: Option<UtcMillis>,
+    finished: Option<&'s Finished>,
+}
+
+impl<'s> Told<'s> {
+    fn of(state: &'s RunState) -> Self {
+        match state {
+            RunState::Queued | RunState::Preparing { .. } => Self::default(),
+            RunState::Running { started_at } => Self {
+                started_at: Some(*started_at),
+                ..Self::default()
+            },
+            RunState::Finished(finished) => Self {
+                reason: finished.reason.clone(),
+                started_at: finished.started_at,
+                finished_at: Some(finished.finished_at),
+                finished: Some(finished),
+            },
+            RunState::Skipped {
+                reason,
+                at,
+                count,
+                until,
+            } => Self {
+                reason: Some(skipped(*reason, *count, *until)),
+                finished_at: Some(*at),
+                ..Self::default()
+            },
+        }
+    }
+
+    fn duration_ms(&self) -> Option<i64> {
+        let started = self.started_at?;
+        self.finished_at.map(|end| end.since(started))
+    }
+}
+
+/// `missed: 12 instants, the last at 2026-03-08T09:30:00Z`.
+fn skipped(reason: SkipReason, count: u32, until: Option<UtcMillis>) -> String {
+    match until {
+        Some(until) if count > 1 => {
+            format!("{}: {count} instants, the last at {until}", reason.word())
+        }
+        Some(_) | None => reason.word().to_owned(),
+    }
+}
+
+impl From<&Outcome> for RunOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        let outcome = outcome.clone();
+        Self {
+            commits: outcome.commits,
+            files_changed: outcome.files_changed,
+            insertions: outcome.insertions,
+            deletions: outcome.deletions,
+            dirty: outcome.dirty,
+            result_text: outcome.result_text,
+            session_id: outcome.session_id,
+            tokens: outcome.tokens,
+            cost_usd: outcome.cost_usd,
+            peak_memory_bytes: outcome.peak_memory_bytes,
+            cpu_seconds: outcome.cpu_seconds,
+            denied: outcome.denied,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_range_says_how_many_and_until_when() {
+        assert_eq!(skipped(SkipReason::Overlap, 1, None), "overlap");
+        assert_eq!(
+            skipped(SkipReason::Missed, 12, Some(UtcMillis(1000))),
+            "missed: 12 instants, the last at 1970-01-01T00:00:01Z"
+        );
+    }
+}
