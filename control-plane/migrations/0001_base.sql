@@ -99,9 +99,9 @@ CREATE TABLE open_commands (
     org_id     TEXT   NOT NULL REFERENCES organizations (id),
     host_id    TEXT   NOT NULL REFERENCES hosts (id),
     subject_id TEXT   NOT NULL,
+    kind       TEXT   NOT NULL,
     command    TEXT   NOT NULL,
-    created_at BIGINT NOT NULL,
-    sent_at    BIGINT
+    created_at BIGINT NOT NULL
 );
 CREATE INDEX open_commands_of_host ON open_commands (host_id, created_at);
 CREATE INDEX open_commands_of_subject ON open_commands (subject_id);
@@ -151,6 +151,7 @@ CREATE TABLE workspaces (
     as_of       BIGINT NOT NULL,
     confirmed   BIGINT NOT NULL,
     delete_asked_at BIGINT,
+    delete_error TEXT,
     removed_at  BIGINT
 );
 CREATE INDEX workspaces_of_org ON workspaces (org_id, removed_at, created_at);
@@ -163,6 +164,7 @@ CREATE TABLE automations (
     owner_id        TEXT   NOT NULL REFERENCES users (id),
     host_id         TEXT   NOT NULL REFERENCES hosts (id),
     name            TEXT   NOT NULL,
+    name_key        TEXT   NOT NULL,
     agent           TEXT   NOT NULL,
     enabled         BIGINT NOT NULL,
     paused_reason   TEXT,

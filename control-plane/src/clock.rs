@@ -10,7 +10,7 @@ use hostler_proto::time::UtcMillis;
     clippy::disallowed_methods,
     reason = "this is the one place that asks the clock"
 )]
-pub fn wall() -> UtcMillis {
+pub(crate) fn wall() -> UtcMillis {
     UtcMillis(jiff::Timestamp::now().as_millisecond())
 }
 
@@ -19,7 +19,7 @@ pub fn wall() -> UtcMillis {
     clippy::disallowed_methods,
     reason = "this is the one place that asks the clock"
 )]
-pub fn monotonic() -> std::time::Instant {
+pub(crate) fn monotonic() -> std::time::Instant {
     std::time::Instant::now()
 }
 
@@ -31,7 +31,7 @@ pub fn monotonic() -> std::time::Instant {
     clippy::panic,
     reason = "a system without randomness cannot make a safe identity"
 )]
-pub fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if let Err(error) = getrandom::fill(&mut bytes) {
         panic!("the system gave no random bytes: {error}");
@@ -40,6 +40,6 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// Ten random bytes for one fresh id.
-pub fn id_entropy() -> IdEntropy {
+pub(crate) fn id_entropy() -> IdEntropy {
     random()
 }

@@ -81,6 +81,12 @@ pub async fn resolve_or_only(
     }
 }
 
+/// The host with this id, whoever may use it: for what already runs there.
+pub(crate) async fn by_id(app: &App, id: HostId) -> Result<HostRow, Failure> {
+    let row = store::hosts::by_id(&app.store, id).await?;
+    row.ok_or_else(|| names::missing("host", "hosts_list", &id.to_string()))
+}
+
 fn several(rows: &[HostRow]) -> Failure {
     let list = rows
         .iter()

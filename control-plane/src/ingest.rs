@@ -3,12 +3,23 @@
 //! Everything here commits before it returns what to acknowledge, and a repeat changes nothing. A
 //! host writes only what is its own. It never waits for a host.
 
-use hostler_proto::error::Failure;
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::event::Event;
 use hostler_proto::frame::payload::Sync;
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{HostId, RunId};
+use hostler_proto::run::{Run, RunResult};
+use hostler_proto::time::UtcMillis;
+use hostler_proto::workspace::{Workspace, WorkspaceState};
+use serde::Deserialize as _;
 
-use crate::{App, pending};
+use crate::store::hosts::HostRow;
+use crate::store::logs::LogRow;
+use crate::store::{self, StoreError, Tx};
+use crate::{App, automations, clock, projects, reconcile};
+
+/// A host states at most this many runs when it connects; with that many, some may be missing.
+const MOST_STATED: usize = 1000;
 
 /// What to answer to a batch of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +33,7 @@ pub struct EventsAck {
 }
 
 /// What to answer to log bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogAck {
     /// Every byte before this offset is committed. A sender that is elsewhere goes on from here.
     pub offset: u64,
@@ -64,19 +75,43 @@ pub struct Greeting {
 }
 
 /// A host connected: records presence, compares what it states with the catalog, and says where to
-/// go on. Whatever was asked of the host while it was away is sent from here, in the background.
+/// go on. Call [`crate::reconcile::host_is_back`] once the link takes commands.
 pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting, Failure> {
-    pending(app, &host, (stated)).await
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let row = known(&mut tx, host).await?;
+    let epoch = app.server.epoch;
+    store::hosts::connected(&mut tx, host, epoch, stated.applied_revision, now).await?;
+    let mut logs = Vec::with_capacity(stated.runs.len());
+    for run in &stated.runs {
+        let log = store::logs::state(&mut tx, run.run_id).await?;
+        let ack = log.filter(|log| log.host_id == host).map(ack_of);
+        logs.push((run.run_id, ack.unwrap_or_default()));
+    }
+    mark_lost(&mut tx, &row, stated, now).await?;
+    app.store.commit(tx).await?;
+    Ok(Greeting {
+        acked_seq: row.event_seq,
+        desired_revision: row.desired_revision,
+        logs,
+    })
 }
 
 /// The host's link is gone.
 pub async fn gone(app: &App, host: HostId) -> Result<(), Failure> {
-    pending(app, &host, ()).await
+    let mut tx = app.store.begin().await?;
+    store::hosts::disconnected(&mut tx, host, clock::wall()).await?;
+    app.store.commit(tx).await?;
+    Ok(())
 }
 
-/// Readings of a heartbeat.
+/// Readings of a heartbeat. Also sends what was recorded for the host and not answered yet.
 pub async fn heartbeat(app: &App, host: HostId, load: HostLoad) -> Result<(), Failure> {
-    pending(app, &host, (load)).await
+    let mut tx = app.store.begin().await?;
+    store::hosts::set_load(&mut tx, host, &load, clock::wall()).await?;
+    app.store.commit(tx).await?;
+    send_open(app, host);
+    Ok(())
 }
 
 /// Events in the order of the host's outbox, each with its sequence, still as JSON. `prev` is the
@@ -87,10 +122,37 @@ pub async fn events(
     prev: u64,
     batch: &[(u64, serde_json::Value)],
 ) -> Result<EventsAck, Failure> {
-    pending(app, &host, (prev, batch)).await
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let row = known(&mut tx, host).await?;
+    let mut ack = EventsAck {
+        acked: row.event_seq,
+        ..EventsAck::default()
+    };
+    if prev > row.event_seq {
+        ack.gap = true;
+        return Ok(ack);
+    }
+    for (seq, event) in batch {
+        if *seq <= ack.acked {
+            continue;
+        }
+        if let Some(reason) = apply_json(&mut tx, &row, event, now).await? {
+            let text = event.to_string();
+            store::hosts::refuse_event(&mut tx, host, *seq, &text, &reason, now).await?;
+            ack.refused.push((*seq, reason));
+        }
+        ack.acked = *seq;
+    }
+    if ack.acked > row.event_seq {
+        store::hosts::set_event_seq(&mut tx, host, ack.acked).await?;
+        app.store.commit(tx).await?;
+    }
+    Ok(ack)
 }
 
-/// Bytes of a run's log at an offset.
+/// Bytes of a run's log at an offset. What is here already is skipped; beyond a hole nothing is
+/// taken, and the acknowledged offset says where to go on.
 pub async fn log_bytes(
     app: &App,
     host: HostId,
@@ -98,7 +160,25 @@ pub async fn log_bytes(
     offset: u64,
     bytes: &[u8],
 ) -> Result<LogAck, Failure> {
-    pending(app, &host, (run, offset, bytes)).await
+    let mut tx = app.store.begin().await?;
+    let Some(mut log) = own_log(&mut tx, host, run).await? else {
+        return Err(not_its_log(host, run));
+    };
+    let end = offset.saturating_add(bytes.len() as u64);
+    if log.size.is_some() || offset > log.end || end <= log.end {
+        return Ok(ack_of(log));
+    }
+    let known = usize::try_from(log.end - offset).unwrap_or(bytes.len());
+    let fresh = &bytes[known.min(bytes.len())..];
+    let start = log.end;
+    let mut crc = crc32fast::Hasher::new_with_initial(log.crc);
+    crc.update(fresh);
+    log.crc = crc.finalize();
+    log.end = end;
+    store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
+    store::logs::append(&mut tx, run, start, fresh).await?;
+    app.store.commit(tx).await?;
+    Ok(ack_of(log))
 }
 
 /// A run's log is complete: its size and CRC-32. When they do not fit what came, the log is wanted
@@ -110,16 +190,200 @@ pub async fn log_final(
     size: u64,
     crc: u32,
 ) -> Result<LogAck, Failure> {
-    pending(app, &host, (run, size, crc)).await
+    let mut tx = app.store.begin().await?;
+    let Some(mut log) = own_log(&mut tx, host, run).await? else {
+        return Err(not_its_log(host, run));
+    };
+    if log.size.is_some() || log.end < size {
+        return Ok(ack_of(log));
+    }
+    if log.end == size && log.crc == crc {
+        log.size = Some(size);
+    } else {
+        tracing::warn!(%run, %host, size, have = log.end, "a log does not fit its checksum");
+        store::logs::clear(&mut tx, run).await?;
+        log.end = 0;
+        log.crc = 0;
+    }
+    store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
+    app.store.commit(tx).await?;
+    Ok(ack_of(log))
 }
 
 /// The host applied its automations up to this revision.
 pub async fn sync_applied(app: &App, host: HostId, revision: u64) -> Result<(), Failure> {
-    pending(app, &host, (revision)).await
+    let mut tx = app.store.begin().await?;
+    store::hosts::set_applied(&mut tx, host, revision).await?;
+    app.store.commit(tx).await?;
+    reconcile::release_moved(app, host, clock::wall()).await?;
+    send_open(app, host);
+    Ok(())
 }
 
 /// What a host should have: the step from revision `from` to the newest, or the whole state when
-/// `from` is none (or older than what tombstones remember).
+/// `from` is none (or is a revision this catalog never gave).
 pub async fn desired_state(app: &App, host: HostId, from: Option<u64>) -> Result<Sync, Failure> {
-    pending(app, &host, from).await
+    let mut full = from.is_none();
+    let mut desired = store::automations::desired(&app.store, host, from.unwrap_or(0)).await?;
+    if from.is_some_and(|from| from > desired.revision) {
+        full = true;
+        desired = store::automations::desired(&app.store, host, 0).await?;
+    }
+    Ok(Sync {
+        from: from.unwrap_or(0),
+        to: desired.revision,
+        upserts: desired.changed,
+        tombstones: if full { Vec::new() } else { desired.buried },
+        full,
+        hash: hostler_proto::link::desired_hash(desired.all),
+        more: false,
+    })
+}
+
+fn send_open(app: &App, host: HostId) {
+    let sender = app.clone();
+    app.in_background(async move { reconcile::host_is_back(&sender, host).await });
+}
+
+async fn known(tx: &mut Tx, host: HostId) -> Result<HostRow, Failure> {
+    let row = store::hosts::by_id_in(tx, host).await?;
+    row.filter(|row| row.revoked_at.is_none()).ok_or_else(|| {
+        Failure::new(ErrorCode::NotFound, format!("host {host} is not enrolled"))
+            .hint("enrol it again with `hostler join`")
+    })
+}
+
+/// Runs that the catalog believes going on and that the host, which has nothing more to tell, does
+/// not know: they will never end by themselves.
+async fn mark_lost(
+    tx: &mut Tx,
+    host: &HostRow,
+    stated: &Stated,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let untold = stated.next_seq > host.event_seq + 1;
+    if untold || stated.runs.len() >= MOST_STATED {
+        return Ok(());
+    }
+    for (mut run, asked) in store::runs::going_on(tx, host.id).await? {
+        if asked || stated.runs.iter().any(|one| one.run_id == run.id) {
+            continue;
+        }
+        let reason = format!("host {} came back without this run", host.name);
+        reconcile::end(&mut run, RunResult::Lost, reason, now);
+        store::runs::put(tx, host.org_id, host.id, &run, now).await?;
+    }
+    Ok(())
+}
+
+/// Applies an event; a reason when it can never be applied.
+async fn apply_json(
+    tx: &mut Tx,
+    host: &HostRow,
+    event: &serde_json::Value,
+    now: UtcMillis,
+) -> Result<Option<String>, StoreError> {
+    match Event::deserialize(event) {
+        Ok(event) => apply(tx, host, event, now).await,
+        Err(error) => Ok(Some(format!("not an event this server knows: {error}"))),
+    }
+}
+
+async fn apply(
+    tx: &mut Tx,
+    host: &HostRow,
+    event: Event,
+    now: UtcMillis,
+) -> Result<Option<String>, StoreError> {
+    let (org, id) = (host.org_id, host.id);
+    let taken = match event {
+        Event::HostChanged(facts) => {
+            store::hosts::set_facts(tx, id, &facts).await?;
+            true
+        }
+        Event::ProjectChanged(project) => {
+            let key = project.url.as_deref().map(projects::url_key);
+            store::projects::put(tx, org, id, &project, key.as_deref(), now).await?
+        }
+        Event::ProjectRemoved { id: project } => {
+            store::projects::remove(tx, id, project).await?;
+            true
+        }
+        Event::WorkspaceChanged(workspace) => workspace_changed(tx, host, &workspace, now).await?,
+        Event::WorkspaceRemoved { id: workspace } => {
+            store::workspaces::mark_removed(tx, id, workspace, now).await?;
+            store::commands::remove_of_subject(tx, id, workspace.0).await?;
+            true
+        }
+        Event::RunChanged(run) => run_changed(tx, host, &run, now).await?,
+        Event::AutomationChanged(status) => {
+            let paused = status.stopped.as_ref().and_then(automations::pause_reason);
+            store::automations::set_status(tx, id, &status, paused.as_deref()).await?;
+            true
+        }
+    };
+    Ok((!taken).then(|| "it is about something that is not this host's".to_owned()))
+}
+
+async fn workspace_changed(
+    tx: &mut Tx,
+    host: &HostRow,
+    workspace: &Workspace,
+    now: UtcMillis,
+) -> Result<bool, StoreError> {
+    let taken = store::workspaces::put(tx, host.org_id, host.id, workspace, now).await?;
+    let over = match workspace.state {
+        WorkspaceState::Ready | WorkspaceState::Failed { .. } => true,
+        WorkspaceState::Creating | WorkspaceState::Deleting => false,
+    };
+    if taken && over {
+        store::commands::remove_creation(tx, host.id, workspace.id).await?;
+    }
+    Ok(taken)
+}
+
+async fn run_changed(
+    tx: &mut Tx,
+    host: &HostRow,
+    run: &Run,
+    now: UtcMillis,
+) -> Result<bool, StoreError> {
+    if !store::automations::exists(tx, host.org_id, run.automation_id).await? {
+        return Ok(false);
+    }
+    let taken = store::runs::put(tx, host.org_id, host.id, run, now).await?;
+    if taken {
+        store::commands::remove_of_subject(tx, host.id, run.id.0).await?;
+    }
+    Ok(taken)
+}
+
+/// Where a run's log stands, if it is this host's to write (a new log is).
+async fn own_log(tx: &mut Tx, host: HostId, run: RunId) -> Result<Option<LogRow>, StoreError> {
+    let owner = store::runs::host_in(tx, run).await?;
+    if owner.is_some_and(|owner| owner != host) {
+        return Ok(None);
+    }
+    let log = store::logs::state(tx, run).await?;
+    let log = log.unwrap_or(LogRow {
+        host_id: host,
+        end: 0,
+        crc: 0,
+        size: None,
+    });
+    Ok((log.host_id == host).then_some(log))
+}
+
+fn not_its_log(host: HostId, run: RunId) -> Failure {
+    Failure::new(
+        ErrorCode::Forbidden,
+        format!("run {run} is not a run of host {host}"),
+    )
+}
+
+fn ack_of(log: LogRow) -> LogAck {
+    LogAck {
+        offset: log.end,
+        complete: log.size.is_some(),
+    }
 }

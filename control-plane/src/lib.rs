@@ -23,9 +23,15 @@ pub mod store;
 pub mod tasks;
 pub mod workspaces;
 
-use std::future::Future;
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::CommandId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -47,6 +53,8 @@ pub struct App {
     pub server: Arc<Server>,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
+    /// Commands being asked now: nobody asks the same one twice at once.
+    pub(crate) asking: Arc<Mutex<BTreeSet<CommandId>>>,
     background: TaskTracker,
 }
 
@@ -62,6 +70,34 @@ pub struct Server {
 }
 
 impl App {
+    pub(crate) fn new(store: Store, server: Server) -> Self {
+        Self {
+            store,
+            hosts: Arc::new(Hosts::default()),
+            server: Arc::new(server),
+            shutdown: CancellationToken::new(),
+            asking: Arc::default(),
+            background: TaskTracker::new(),
+        }
+    }
+
+    /// Does something to its end although its caller may stop waiting for it.
+    pub(crate) async fn to_the_end<T, F>(&self, work: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        match self.background.spawn(work).await {
+            Ok(done) => done,
+            Err(stopped) => Err(Failure::new(
+                ErrorCode::Timeout,
+                "the control plane stopped before this was answered",
+            )
+            .hint("it goes on by itself; list again in a moment")
+            .detail(stopped.to_string())),
+        }
+    }
+
     /// Runs something that must not hold its caller up. It ends by itself or is dropped when the
     /// server stops, so whatever it does has to be resumable from the catalog.
     pub(crate) fn in_background<F>(&self, work: F)
@@ -76,17 +112,4 @@ impl App {
             }
         });
     }
-}
-
-/// Stands where an operation's body is not there yet.
-pub(crate) async fn pending<T, I: std::fmt::Debug>(
-    _app: &App,
-    who: &impl std::fmt::Debug,
-    input: I,
-) -> Result<T, hostler_proto::error::Failure> {
-    std::future::ready(()).await;
-    Err(hostler_proto::error::Failure::new(
-        hostler_proto::error::ErrorCode::Unsupported,
-        format!("not yet: {who:?} {input:?}"),
-    ))
 }

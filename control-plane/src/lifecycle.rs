@@ -8,7 +8,6 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,11 +16,9 @@ use axum::serve::ListenerExt as _;
 use hostler_proto::ids::{OrgId, UserId};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::auth::{Scopes, Secret, SecretKind};
-use crate::hosts::Hosts;
 use crate::store::tokens::NewToken;
 use crate::store::{self, Store, StoreError};
 use crate::{App, Config, Server, clock};
@@ -97,15 +94,8 @@ pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
     let store = Store::open(&private_file(&dir.join("catalog.db"))?).await?;
     let first_api_key = first_start(&store).await?;
     let server = identify(&store, &config, &listener).await?;
-    let app = App {
-        store,
-        hosts: Arc::new(Hosts::default()),
-        server: Arc::new(server),
-        shutdown: CancellationToken::new(),
-        background: TaskTracker::new(),
-    };
     Ok(ControlPlane {
-        app,
+        app: App::new(store, server),
         listener,
         first_api_key,
         _lock: lock,

@@ -4,12 +4,28 @@
 //! inside a character while the rest of it may still come.
 
 use hostler_proto::error::Failure;
-use hostler_proto::ids::HostId;
-use hostler_proto::run::Run;
+use hostler_proto::ids::{HostId, RunId};
+use hostler_proto::run::{Run, RunState};
 use hostler_proto::time::UtcMillis;
 
 use crate::auth::Caller;
-use crate::{App, pending};
+use crate::store::runs::RunRow;
+use crate::{App, automations, names, store};
+
+/// Most runs of one listing.
+const MOST_RUNS: u32 = 100;
+
+/// Bytes of log shown with a listed run.
+const TAIL_BYTES: u64 = 4096;
+
+/// Lines of log shown with a listed run.
+const TAIL_LINES: usize = 20;
+
+/// Least bytes of a page: the longest character fits, so that every page goes on.
+const LEAST_PAGE: u32 = 4;
+
+/// Most bytes of a page.
+const MOST_PAGE: u32 = 1 << 20;
 
 /// A run as its automation's owner sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,10 +62,22 @@ pub async fn list(
     automation_id: &str,
     limit: u32,
 ) -> Result<Vec<RunView>, Failure> {
-    pending(app, caller, &(automation_id, limit)).await
+    let automation = automations::find_with_deleted(app, caller, automation_id).await?;
+    let (org, id) = (caller.org_id, automation.id);
+    let limit = limit.clamp(1, MOST_RUNS);
+    let rows = store::runs::newest(&app.store, org, id, limit).await?;
+    let mut tails = store::logs::tails(&app.store, org, id, limit, TAIL_BYTES).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let at = tails.iter().position(|(run, _)| *run == row.run.id);
+            let tail = at.map(|at| tails.swap_remove(at).1);
+            view(row, &tail.unwrap_or_default())
+        })
+        .collect())
 }
 
-/// One run's log from a byte offset, at most `max_bytes` (1..=1 MiB) of it.
+/// One run's log from a byte offset, at most `max_bytes` (4 bytes to 1 MiB) of it.
 pub async fn log(
     app: &App,
     caller: &Caller,
@@ -58,5 +86,128 @@ pub async fn log(
     cursor: u64,
     max_bytes: u32,
 ) -> Result<LogPage, Failure> {
-    pending(app, caller, &(automation_id, run_id, cursor, max_bytes)).await
+    let automation = automations::find_with_deleted(app, caller, automation_id).await?;
+    let id: Option<RunId> = run_id.trim().parse().ok();
+    let id = id.ok_or_else(|| missing(run_id))?;
+    let row = store::runs::by_id(&app.store, caller.org_id, automation.id, id).await?;
+    let row = row.ok_or_else(|| missing(run_id))?;
+    let most = u64::from(max_bytes.clamp(LEAST_PAGE, MOST_PAGE));
+    let to = cursor.saturating_add(most).min(row.log_end);
+    let bytes = store::logs::read(&app.store, id, cursor, to).await?;
+    let whole = is_whole(&row);
+    let read = cursor.saturating_add(bytes.len() as u64);
+    let ends_here = whole && read >= row.log_end;
+    let (log, used) = decode(&bytes, ends_here);
+    let from = row.log_end.saturating_sub(TAIL_BYTES);
+    let tail = store::logs::read(&app.store, id, from, row.log_end).await?;
+    Ok(LogPage {
+        run: view(row, &tail),
+        log,
+        next_cursor: cursor.saturating_add(used as u64),
+        done: ends_here,
+    })
+}
+
+/// Whether every byte the run will ever have is here.
+fn is_whole(row: &RunRow) -> bool {
+    match &row.run.state {
+        RunState::Finished(finished) => row.log_end >= finished.log_bytes,
+        RunState::Skipped { .. } => true,
+        RunState::Queued | RunState::Preparing { .. } | RunState::Running { .. } => false,
+    }
+}
+
+/// Bytes as text, and how many of them were taken: all, but for a character at the end whose rest
+/// is not here yet.
+fn decode(bytes: &[u8], ends_here: bool) -> (String, usize) {
+    let used = if ends_here {
+        bytes.len()
+    } else {
+        bytes.len() - unfinished(bytes)
+    };
+    (String::from_utf8_lossy(&bytes[..used]).into_owned(), used)
+}
+
+/// Length of a character's beginning at the end of the bytes.
+fn unfinished(bytes: &[u8]) -> usize {
+    (1..=bytes.len().min(3))
+        .find(|length| {
+            let end = &bytes[bytes.len() - length..];
+            std::str::from_utf8(end)
+                .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+        })
+        .unwrap_or(0)
+}
+
+/// The last lines, starting at a whole character.
+fn tail_text(bytes: &[u8]) -> String {
+    let cut = bytes.len() as u64 >= TAIL_BYTES;
+    let is_middle = |byte: &&u8| (**byte & 0b1100_0000) == 0b1000_0000;
+    let skipped = if cut {
+        bytes.iter().take(3).take_while(is_middle).count()
+    } else {
+        0
+    };
+    let text = String::from_utf8_lossy(&bytes[skipped..]);
+    let body = text.strip_suffix('\n').unwrap_or(&text);
+    match body.rmatch_indices('\n').nth(TAIL_LINES - 1) {
+        Some((at, _)) => text[at + 1..].to_owned(),
+        None => text.into_owned(),
+    }
+}
+
+fn view(row: RunRow, tail: &[u8]) -> RunView {
+    RunView {
+        run: row.run,
+        host_id: row.host_id,
+        log_bytes: row.log_end,
+        log_tail: tail_text(tail),
+        as_of: row.as_of,
+    }
+}
+
+fn missing(id: &str) -> Failure {
+    names::missing(
+        "run of this automation",
+        "automations_logs without runId",
+        id,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_any_size_join_to_the_whole_text() {
+        let mut bytes = "plain, h\u{e9}llo, \u{20ac}uro, \u{1f980}!\n"
+            .repeat(3)
+            .into_bytes();
+        bytes.extend([0xff, 0xe2, 0x82, b'x', 0xf0, 0x9f, 0x80, 0x80, 0xc3]);
+        let whole = String::from_utf8_lossy(&bytes);
+        for page in 4..bytes.len() {
+            let (mut text, mut cursor) = (String::new(), 0);
+            while cursor < bytes.len() {
+                let to = (cursor + page).min(bytes.len());
+                let (part, used) = decode(&bytes[cursor..to], to == bytes.len());
+                assert!(used > 0, "no progress at {cursor} with pages of {page}");
+                text += &part;
+                cursor += used;
+            }
+            assert_eq!(text, whole, "pages of {page}");
+        }
+    }
+
+    #[test]
+    fn a_tail_is_the_last_lines() {
+        let lines: Vec<String> = (1..=30).map(|line| format!("line {line}")).collect();
+        let lines = lines.join("\n") + "\n";
+        let tail = tail_text(lines.as_bytes());
+        assert!(
+            tail.starts_with("line 11\n") && tail.ends_with("line 30\n"),
+            "{tail}"
+        );
+        assert_eq!(tail_text(b"one\ntwo"), "one\ntwo");
+        assert_eq!(tail_text(b""), "");
+    }
 }

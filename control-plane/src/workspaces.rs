@@ -4,15 +4,20 @@
 //! or by asking again with the same command id. Listing reads the catalog alone, so it answers
 //! while hosts are away and says as of when.
 
-use hostler_proto::command::{Base, SetupReport};
-use hostler_proto::error::Failure;
-use hostler_proto::ids::{HostId, TaskId};
+use hostler_proto::command::{Base, Command, Reply, SetupReport, WorkspaceCreate, WorkspaceDelete};
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{CommandId, HostId, TaskId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
-use hostler_proto::workspace::Workspace;
+use hostler_proto::workspace::{Workspace, WorkspaceKind, WorkspaceState};
 
 use crate::auth::Caller;
 use crate::hosts::ProgressSink;
-use crate::{App, pending};
+use crate::hosts_catalog::{self, HostView};
+use crate::store::commands::OpenCommand;
+use crate::store::hosts::HostRow;
+use crate::store::projects::PlaceRow;
+use crate::store::workspaces::WorkspaceRow;
+use crate::{App, clock, names, projects, reconcile, store};
 
 /// A workspace as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +96,10 @@ pub struct DeleteWorkspace {
 
 /// How a removal went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that the caller is told"
+)]
 pub struct WorkspaceGone {
     /// Which.
     pub id: String,
@@ -114,12 +123,33 @@ pub async fn list(
     caller: &Caller,
     input: ListWorkspaces,
 ) -> Result<Vec<WorkspaceView>, Failure> {
-    pending(app, caller, &input).await
+    check_state(input.state.as_deref())?;
+    let mut hosts = hosts_catalog::list(app, caller, None).await?;
+    if let Some(reference) = &input.host {
+        let only = hosts_catalog::resolve(app, caller, reference).await?.id;
+        hosts.retain(|host| host.id == only);
+    }
+    let project = match &input.project {
+        Some(reference) => Some(projects::resolve_any(app, caller, reference).await?),
+        None => None,
+    };
+    let rows = store::workspaces::list(&app.store, caller.org_id).await?;
+    let views = rows.into_iter().filter_map(|row| view(row, &hosts));
+    Ok(views
+        .filter(|view| project.is_none() || view.workspace.project_id == project)
+        .filter(|view| {
+            let wanted = input.state.as_deref();
+            wanted.is_none_or(|wanted| state_word(&view.workspace.state) == wanted)
+        })
+        .collect())
 }
 
-/// One workspace.
+/// One workspace that is not removed.
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<WorkspaceView, Failure> {
-    pending(app, caller, &id).await
+    let (row, hosts) = find(app, caller, id).await?;
+    let here = row.removed_at.is_none().then_some(row);
+    here.and_then(|row| view(row, &hosts))
+        .ok_or_else(|| missing(id))
 }
 
 /// Makes a workspace and waits until it is ready.
@@ -129,7 +159,29 @@ pub async fn create(
     input: CreateWorkspace,
     progress: Option<ProgressSink>,
 ) -> Result<WorkspaceMade, Failure> {
-    pending(app, caller, &(input, progress.is_some())).await
+    let name = input.name.trim();
+    check_length("name", name, 200)?;
+    let host = hosts_catalog::resolve(app, caller, &input.host).await?;
+    let place = projects::resolve_on(app, caller, &host, &input.project).await?;
+    if app.hosts.online(host.id).is_none() {
+        return Err(offline(&host, "no workspace can be made on it"));
+    }
+    let open = intend(app, caller, &host, &place, &input).await?;
+    let asked = app.clone();
+    let reply = app
+        .to_the_end(async move { reconcile::ask(&asked, &open, progress).await })
+        .await
+        .map_err(|failure| unsettled(failure, name))?;
+    let Reply::WorkspaceCreated(made) = reply else {
+        return Err(wrong_answer(&host));
+    };
+    Ok(WorkspaceMade {
+        workspace: get(app, caller, &made.workspace.id.to_string()).await?,
+        existed: made.existed,
+        base: made.base,
+        setup: made.setup,
+        warnings: made.warnings,
+    })
 }
 
 /// Removes a workspace, or records that it is to be removed when its host is back.
@@ -138,5 +190,273 @@ pub async fn delete(
     caller: &Caller,
     input: DeleteWorkspace,
 ) -> Result<WorkspaceGone, Failure> {
-    pending(app, caller, &input).await
+    let (row, hosts) = find(app, caller, &input.id).await?;
+    let gone = WorkspaceGone {
+        id: row.workspace.id.to_string(),
+        ..WorkspaceGone::default()
+    };
+    if row.removed_at.is_some() {
+        return Ok(WorkspaceGone {
+            deleted: true,
+            already_gone: true,
+            ..gone
+        });
+    }
+    if row.workspace.kind == WorkspaceKind::Main {
+        return Err(main_checkout(&row));
+    }
+    let open = record_delete(app, caller, &row, &input).await?;
+    let online = hosts
+        .iter()
+        .any(|host| host.id == row.host_id && host.online);
+    if !online {
+        return Ok(WorkspaceGone {
+            pending: true,
+            ..gone
+        });
+    }
+    let asked = app.clone();
+    let answer = app
+        .to_the_end(async move { reconcile::ask(&asked, &open, None).await })
+        .await;
+    removed(app, &row, gone, answer).await
+}
+
+/// What a removal's answer means to the one who asked.
+async fn removed(
+    app: &App,
+    row: &WorkspaceRow,
+    gone: WorkspaceGone,
+    answer: Result<Reply, Failure>,
+) -> Result<WorkspaceGone, Failure> {
+    match answer {
+        Ok(Reply::WorkspaceDeleted(done)) => Ok(WorkspaceGone {
+            deleted: true,
+            already_gone: done.already_gone,
+            branch_deleted: done.branch_deleted,
+            teardown: done.teardown,
+            warnings: done.warnings,
+            ..gone
+        }),
+        Ok(_) => Err(Failure::new(
+            ErrorCode::HostError,
+            format!("the host of workspace {} answered something else", gone.id),
+        )
+        .hint("update hostler on that host")),
+        Err(failure) if failure.code == ErrorCode::NotFound => Ok(WorkspaceGone {
+            deleted: true,
+            already_gone: true,
+            ..gone
+        }),
+        Err(failure) if failure.code == ErrorCode::HostOffline => Ok(WorkspaceGone {
+            pending: true,
+            ..gone
+        }),
+        Err(failure) => {
+            forget_refusal(app, row, &failure).await?;
+            Err(failure)
+        }
+    }
+}
+
+/// The one who asked is told of the refusal now, so it is not kept to be shown later.
+async fn forget_refusal(app: &App, row: &WorkspaceRow, failure: &Failure) -> Result<(), Failure> {
+    if failure.code.retryable() {
+        return Ok(());
+    }
+    let mut tx = app.store.begin().await?;
+    store::workspaces::set_delete_asked(&mut tx, row.workspace.id, None, None).await?;
+    app.store.commit(tx).await?;
+    Ok(())
+}
+
+/// Records the intent: a row `creating` and the command that makes it true.
+async fn intend(
+    app: &App,
+    caller: &Caller,
+    host: &HostRow,
+    place: &PlaceRow,
+    input: &CreateWorkspace,
+) -> Result<OpenCommand, Failure> {
+    let now = clock::wall();
+    let id = WorkspaceId::fresh(now, &clock::id_entropy());
+    let name = input.name.trim().to_owned();
+    let workspace = Workspace {
+        id,
+        project_id: Some(place.id),
+        name: name.clone(),
+        branch: input.branch.clone(),
+        base_branch: input.base_branch.clone(),
+        base_commit: None,
+        kind: WorkspaceKind::Worktree,
+        state: WorkspaceState::Creating,
+        path: String::new(),
+        changes: None,
+        task_id: input.task_id,
+        created_by: caller.label.clone(),
+        created_at: now,
+    };
+    let open = OpenCommand {
+        id: CommandId::fresh(now, &clock::id_entropy()),
+        org_id: caller.org_id,
+        host_id: host.id,
+        subject: id.0,
+        command: Command::WorkspaceCreate(WorkspaceCreate {
+            workspace_id: id,
+            project_id: place.id,
+            name,
+            branch: input.branch.clone(),
+            base_branch: input.base_branch.clone(),
+            task_id: input.task_id,
+            setup: input.setup,
+            created_by: caller.label.clone(),
+        }),
+        created_at: now,
+    };
+    let mut tx = app.store.begin().await?;
+    store::workspaces::insert_intent(&mut tx, caller.org_id, host.id, &workspace).await?;
+    store::commands::insert(&mut tx, &open).await?;
+    app.store.commit(tx).await?;
+    Ok(open)
+}
+
+/// Records that a workspace is to go, in place of whatever was still asked about it.
+async fn record_delete(
+    app: &App,
+    caller: &Caller,
+    row: &WorkspaceRow,
+    input: &DeleteWorkspace,
+) -> Result<OpenCommand, Failure> {
+    let now = clock::wall();
+    let id = row.workspace.id;
+    let open = OpenCommand {
+        id: CommandId::fresh(now, &clock::id_entropy()),
+        org_id: caller.org_id,
+        host_id: row.host_id,
+        subject: id.0,
+        command: Command::WorkspaceDelete(WorkspaceDelete {
+            workspace_id: id,
+            force: input.force,
+            delete_branch: input.delete_branch,
+        }),
+        created_at: now,
+    };
+    let mut tx = app.store.begin().await?;
+    store::commands::remove_of_subject(&mut tx, row.host_id, id.0).await?;
+    store::commands::insert(&mut tx, &open).await?;
+    store::workspaces::set_delete_asked(&mut tx, id, Some(now), None).await?;
+    app.store.commit(tx).await?;
+    Ok(open)
+}
+
+/// The row, also of a removed one, on a host the caller may use; and those hosts.
+async fn find(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+) -> Result<(WorkspaceRow, Vec<HostView>), Failure> {
+    let parsed: Option<WorkspaceId> = id.trim().parse().ok();
+    let parsed = parsed.ok_or_else(|| missing(id))?;
+    let hosts = hosts_catalog::list(app, caller, None).await?;
+    let row = store::workspaces::by_id(&app.store, caller.org_id, parsed).await?;
+    let row = row.filter(|row| hosts.iter().any(|host| host.id == row.host_id));
+    Ok((row.ok_or_else(|| missing(id))?, hosts))
+}
+
+fn view(row: WorkspaceRow, hosts: &[HostView]) -> Option<WorkspaceView> {
+    let host = hosts.iter().find(|host| host.id == row.host_id)?;
+    let mut workspace = row.workspace;
+    let failed = match &workspace.state {
+        WorkspaceState::Failed { error } => Some(error.clone()),
+        WorkspaceState::Creating | WorkspaceState::Ready | WorkspaceState::Deleting => None,
+    };
+    if row.delete_asked_at.is_some() {
+        workspace.state = WorkspaceState::Deleting;
+    }
+    Some(WorkspaceView {
+        workspace,
+        project_name: row.project_name,
+        host_id: host.id,
+        host_name: host.name.clone(),
+        host_online: host.online,
+        as_of: row.as_of,
+        error: row.delete_error.or(failed),
+    })
+}
+
+/// The word of a state, as users see it.
+pub fn state_word(state: &WorkspaceState) -> &'static str {
+    match state {
+        WorkspaceState::Creating => "creating",
+        WorkspaceState::Ready => "ready",
+        WorkspaceState::Failed { .. } => "failed",
+        WorkspaceState::Deleting => "deleting",
+    }
+}
+
+fn check_state(state: Option<&str>) -> Result<(), Failure> {
+    match state {
+        None | Some("creating" | "ready" | "failed" | "deleting") => Ok(()),
+        Some(other) => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "there is no workspace state \"{}\"",
+                names::shortened(other)
+            ),
+        )
+        .hint("pass creating, ready, failed or deleting")),
+    }
+}
+
+fn check_length(what: &str, text: &str, most: usize) -> Result<(), Failure> {
+    let length = text.chars().count();
+    if (1..=most).contains(&length) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("the {what} has {length} characters; 1 to {most} are allowed"),
+    )
+    .hint(format!("pass another {what}")))
+}
+
+fn missing(id: &str) -> Failure {
+    names::missing("workspace", "workspaces_list", id)
+}
+
+fn offline(host: &HostRow, consequence: &str) -> Failure {
+    Failure::new(
+        ErrorCode::HostOffline,
+        format!("host {} is not connected: {consequence}", host.name),
+    )
+    .hint("start hostler on it (`hostler up` or `hostler daemon`), or use another host")
+}
+
+fn unsettled(failure: Failure, name: &str) -> Failure {
+    if !failure.code.retryable() {
+        return failure;
+    }
+    failure.hint(format!(
+        "the host goes on making \"{name}\", or starts over when it is back: look with workspaces_list"
+    ))
+}
+
+fn main_checkout(row: &WorkspaceRow) -> Failure {
+    Failure::new(
+        ErrorCode::PreconditionFailed,
+        format!(
+            "workspace {} is the main checkout of {} and is never deleted",
+            row.workspace.id,
+            row.project_name.as_deref().unwrap_or("its project"),
+        ),
+    )
+    .hint("delete worktrees only; remove the repository on the host by hand if you mean that")
+}
+
+fn wrong_answer(host: &HostRow) -> Failure {
+    Failure::new(
+        ErrorCode::HostError,
+        format!("host {} answered something else than was asked", host.name),
+    )
+    .hint("update hostler on that host")
 }

@@ -146,6 +146,14 @@ impl Store {
             .map_err(StoreError::at("begins a transaction"))
     }
 
+    /// Starts a transaction for reading several things as they were at one moment.
+    pub async fn snapshot(&self) -> Result<Tx, StoreError> {
+        self.readers
+            .begin()
+            .await
+            .map_err(StoreError::at("begins a snapshot"))
+    }
+
     /// Commits: only after this may anything be said or done about it.
     pub async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
         tx.commit().await.map_err(StoreError::at("commits"))
@@ -165,9 +173,10 @@ impl Store {
 /// A schema error, or a damaged file that showed itself only while migrating.
 fn misfit(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
     let path = path.to_owned();
-    match source {
-        sqlx::migrate::MigrateError::Execute(source) => StoreError::Open { path, source },
-        source => StoreError::Schema { path, source },
+    if let sqlx::migrate::MigrateError::Execute(source) = source {
+        StoreError::Open { path, source }
+    } else {
+        StoreError::Schema { path, source }
     }
 }
 

@@ -1,1 +1,173 @@
-//! The catalog's runs.
+//! Runs as their hosts reported them, and manual ones asked for but not yet reported.
+
+use hostler_proto::ids::{AutomationId, HostId, OrgId, RunId};
+use hostler_proto::run::Run;
+use hostler_proto::time::UtcMillis;
+
+use super::row::{Columns, json};
+use super::{Store, StoreError, Tx};
+
+/// A run with where it is and how much of its log is here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// The record.
+    pub run: Run,
+    /// Where it runs.
+    pub host_id: HostId,
+    /// Bytes of log here.
+    pub log_end: u64,
+    /// Size of the whole log, once its host has stated it and it was checked.
+    pub log_size: Option<u64>,
+    /// When the host last told of it, or when it was asked for.
+    pub as_of: UtcMillis,
+}
+
+/// Records a run. False, and nothing written, when the id is another host's.
+pub async fn put(
+    tx: &mut Tx,
+    org: OrgId,
+    host: HostId,
+    run: &Run,
+    now: UtcMillis,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO runs (id, org_id, host_id, automation_id, scheduled_for, queued_at, state, \
+         over, record, as_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (id) DO UPDATE SET scheduled_for = excluded.scheduled_for, \
+         queued_at = excluded.queued_at, state = excluded.state, over = excluded.over, \
+         record = excluded.record, as_of = excluded.as_of \
+         WHERE runs.host_id = excluded.host_id AND runs.automation_id = excluded.automation_id",
+    )
+    .bind(run.id.to_string())
+    .bind(org.to_string())
+    .bind(host.to_string())
+    .bind(run.automation_id.to_string())
+    .bind(run.scheduled_for.0)
+    .bind(run.queued_at.0)
+    .bind(run.state.word())
+    .bind(i64::from(run.state.is_final()))
+    .bind(json("run", run)?)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("records a run"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The newest runs of an automation.
+pub async fn newest(
+    store: &Store,
+    org: OrgId,
+    automation: AutomationId,
+    limit: u32,
+) -> Result<Vec<RunRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+         FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
+         WHERE r.org_id = $1 AND r.automation_id = $2 \
+         ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC LIMIT $3",
+    )
+    .bind(org.to_string())
+    .bind(automation.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists runs"))?;
+    rows.iter()
+        .map(|row| run(Columns::of("run", row)))
+        .collect()
+}
+
+/// One run of an automation.
+pub async fn by_id(
+    store: &Store,
+    org: OrgId,
+    automation: AutomationId,
+    id: RunId,
+) -> Result<Option<RunRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+         FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
+         WHERE r.org_id = $1 AND r.automation_id = $2 AND r.id = $3",
+    )
+    .bind(org.to_string())
+    .bind(automation.to_string())
+    .bind(id.to_string())
+    .fetch_optional(store.reader())
+    .await
+    .map_err(StoreError::at("looks up a run"))?;
+    row.map(|row| run(Columns::of("run", &row))).transpose()
+}
+
+/// The record of a run, to be changed.
+pub async fn record_in(tx: &mut Tx, id: RunId) -> Result<Option<Run>, StoreError> {
+    let row = sqlx::query("SELECT record FROM runs WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up a run"))?;
+    row.map(|row| Columns::of("run", &row).json("record"))
+        .transpose()
+}
+
+/// The host of a run.
+pub async fn host_in(tx: &mut Tx, id: RunId) -> Result<Option<HostId>, StoreError> {
+    let row = sqlx::query("SELECT host_id FROM runs WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up a run's host"))?;
+    row.map(|row| Columns::of("run", &row).parsed("host_id"))
+        .transpose()
+}
+
+/// The runs on a host that are not over, oldest first, each with whether its start is still to be
+/// asked of the host.
+pub async fn going_on(tx: &mut Tx, host: HostId) -> Result<Vec<(Run, bool)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.record, (SELECT COUNT(*) FROM open_commands c WHERE c.subject_id = r.id) AS asked \
+         FROM runs r WHERE r.host_id = $1 AND r.over = 0 ORDER BY r.queued_at, r.id",
+    )
+    .bind(host.to_string())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("lists runs going on"))?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("run", row);
+            Ok((columns.json("record")?, columns.flag("asked")?))
+        })
+        .collect()
+}
+
+/// The newest run of each of an owner's automations.
+pub async fn last_of_owner(
+    store: &Store,
+    org: OrgId,
+    owner: hostler_proto::ids::UserId,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.record FROM automations a JOIN runs r ON r.id = (SELECT n.id FROM runs n \
+         WHERE n.automation_id = a.id ORDER BY n.queued_at DESC, n.scheduled_for DESC, n.id DESC \
+         LIMIT 1) WHERE a.org_id = $1 AND a.owner_id = $2 AND a.deleted_at IS NULL",
+    )
+    .bind(org.to_string())
+    .bind(owner.to_string())
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists last runs"))?;
+    rows.iter()
+        .map(|row| Columns::of("run", row).json("record"))
+        .collect()
+}
+
+fn run(columns: Columns<'_>) -> Result<RunRow, StoreError> {
+    let size = columns.maybe_number("log_size")?;
+    Ok(RunRow {
+        run: columns.json("record")?,
+        host_id: columns.parsed("host_id")?,
+        log_end: columns.count("log_end")?,
+        log_size: size.and_then(|size| u64::try_from(size).ok()),
+        as_of: columns.time("as_of")?,
+    })
+}

@@ -1,18 +1,10 @@
-//! Automations: what to run and when. The catalog owns them; the host they are for keeps a copy
-//! and fires from it.
-//!
-//! Every change moves the host's desired-state revision in the same transaction, so a host that
-//! was away learns of it. An automation is its owner's alone: to others it does not exist.
+//! What goes into and comes out of the automation operations. Passive data.
 
 use hostler_proto::automation::{
     Autonomy, CatchUp, KeepWorkspace, Overlap, Policies, ScheduleSpec, StopReason,
 };
-use hostler_proto::error::Failure;
 use hostler_proto::ids::{AutomationId, HostId, ProjectId, RunId, UserId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
-
-use crate::auth::Caller;
-use crate::{App, pending};
 
 /// An automation as its owner sees it, without its prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -225,73 +217,4 @@ pub struct RunAsked {
     pub host_online: bool,
     /// The host's name.
     pub host_name: String,
-}
-
-/// The caller's own automations, newest first.
-pub async fn list(
-    app: &App,
-    caller: &Caller,
-    input: ListAutomations,
-) -> Result<AutomationPage, Failure> {
-    pending(app, caller, &input).await
-}
-
-/// One automation with what comes next.
-pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failure> {
-    pending(app, caller, &id).await
-}
-
-/// Its prompt.
-pub async fn get_prompt(app: &App, caller: &Caller, id: &str) -> Result<PromptView, Failure> {
-    pending(app, caller, &id).await
-}
-
-/// Makes an automation.
-pub async fn create(
-    app: &App,
-    caller: &Caller,
-    input: CreateAutomation,
-) -> Result<Planned, Failure> {
-    pending(app, caller, &input).await
-}
-
-/// Changes an automation; its prompt has an operation of its own.
-pub async fn update(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    input: UpdateAutomation,
-) -> Result<Planned, Failure> {
-    pending(app, caller, &(id, input)).await
-}
-
-/// Replaces the prompt; refused when `if_version` is not the version it has.
-pub async fn set_prompt(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    prompt: &str,
-    if_version: Option<u32>,
-) -> Result<PromptView, Failure> {
-    pending(app, caller, &(id, prompt, if_version)).await
-}
-
-/// Stops it from firing; a run going on goes on. Pausing twice changes nothing.
-pub async fn pause(app: &App, caller: &Caller, id: &str) -> Result<AutomationView, Failure> {
-    pending(app, caller, &id).await
-}
-
-/// Lets it fire again, from now. Resuming twice changes nothing.
-pub async fn resume(app: &App, caller: &Caller, id: &str) -> Result<AutomationView, Failure> {
-    pending(app, caller, &id).await
-}
-
-/// Deletes it; its runs stay readable.
-pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<AutomationId, Failure> {
-    pending(app, caller, &id).await
-}
-
-/// Asks for a run now and returns at once.
-pub async fn run(app: &App, caller: &Caller, id: &str) -> Result<RunAsked, Failure> {
-    pending(app, caller, &id).await
 }

@@ -1,0 +1,460 @@
+//! Automations: what to run and when. The catalog owns them; the host they are for keeps a copy
+//! and fires from it.
+//!
+//! Every change moves the host's desired-state revision in the same transaction, so a host that
+//! was away learns of it. An automation is its owner's alone: to others it does not exist. What is
+//! valid is decided in `check`; where it runs in `target`.
+
+mod check;
+mod record;
+mod target;
+mod view;
+
+use hostler_proto::command::{Command, RunStart};
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{AutomationId, CommandId, RunId};
+use hostler_proto::run::{Run, RunState, SkipReason, Trigger};
+use hostler_proto::time::UtcMillis;
+
+use crate::auth::Caller;
+use crate::store::automations::{AutomationRow, Filter, PromptRow};
+use crate::store::commands::OpenCommand;
+use crate::store::{self, StoreError, Tx};
+use crate::{App, clock, hosts_catalog, names, reconcile};
+
+pub use record::{
+    AutomationPage, AutomationView, CreateAutomation, LastRun, ListAutomations, NextRun, Planned,
+    PolicyChanges, PromptView, RunAsked, UpdateAutomation,
+};
+pub(crate) use view::pause_reason;
+
+/// The caller's own automations, newest first.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    input: ListAutomations,
+) -> Result<AutomationPage, Failure> {
+    let filter = Filter {
+        name: input.name,
+        enabled: input.enabled,
+        limit: input.limit.clamp(1, 500),
+        offset: input.offset,
+    };
+    let (org, owner) = (caller.org_id, caller.user_id);
+    let (rows, total) = store::automations::list(&app.store, org, owner, &filter).await?;
+    let last = store::runs::last_of_owner(&app.store, org, owner).await?;
+    let now = clock::wall();
+    let shown = rows.len() as u64;
+    let views = rows.into_iter().map(|row| {
+        let last = last.iter().find(|run| run.automation_id == row.id);
+        view::automation(app, row, last, now)
+    });
+    Ok(AutomationPage {
+        automations: views.collect(),
+        total,
+        has_more: u64::from(input.offset) + shown < total,
+    })
+}
+
+/// One automation with what comes next.
+pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failure> {
+    let row = find(app, caller, id).await?;
+    planned(app, row).await
+}
+
+/// Its prompt.
+pub async fn get_prompt(app: &App, caller: &Caller, id: &str) -> Result<PromptView, Failure> {
+    let row = find(app, caller, id).await?;
+    let prompt = store::automations::prompt(&app.store, row.id, row.prompt_version).await?;
+    let prompt = prompt.ok_or_else(|| missing(id))?;
+    Ok(PromptView {
+        id: row.id,
+        prompt: prompt.prompt,
+        version: prompt.version,
+        updated_at: prompt.created_at,
+    })
+}
+
+/// Makes an automation.
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    input: CreateAutomation,
+) -> Result<Planned, Failure> {
+    let now = clock::wall();
+    let name = check::name(&input.name)?;
+    check::prompt(&input.prompt)?;
+    let plan = check::schedule(&check::Written::of_new(&input), now)?;
+    let host = hosts_catalog::resolve_or_only(app, caller, input.host.as_deref()).await?;
+    check::agent(&input.agent, &host)?;
+    let policies = check::policies(&check::defaults(&host), &input.policies, &host)?;
+    let asked = target::Asked {
+        project: input.project.as_deref(),
+        workspace: input.workspace.as_deref(),
+        base_branch: input.base_branch.as_deref(),
+    };
+    let target = target::resolve(app, caller, &host, asked).await?;
+    let mut row = AutomationRow {
+        id: AutomationId::fresh(now, &clock::id_entropy()),
+        org_id: caller.org_id,
+        owner_id: caller.user_id,
+        host_id: host.id,
+        host_name: host.name,
+        name,
+        agent: input.agent,
+        enabled: true,
+        paused_reason: None,
+        target,
+        schedule: plan.spec,
+        schedule_text: plan.text,
+        policies,
+        plan_after: now,
+        revision: 1,
+        host_revision: 0,
+        prompt_version: 1,
+        moving: None,
+        status: None,
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+    };
+    let prompt = PromptRow {
+        version: 1,
+        prompt: input.prompt,
+        created_at: now,
+    };
+    let mut tx = app.store.begin().await?;
+    row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
+    store::automations::put(&mut tx, &row).await?;
+    store::automations::insert_prompt(&mut tx, row.id, &prompt).await?;
+    app.store.commit(tx).await?;
+    app.hosts.sync_soon(row.host_id);
+    planned(app, row).await
+}
+
+/// Changes an automation; its prompt has an operation of its own.
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    input: UpdateAutomation,
+) -> Result<Planned, Failure> {
+    let now = clock::wall();
+    let before = find(app, caller, id).await?;
+    let after = changed(app, caller, before.clone(), input, now).await?;
+    let mut tx = app.store.begin().await?;
+    let current = find_in(&mut tx, caller, id).await?;
+    if current.revision != before.revision {
+        return Err(Failure::new(
+            ErrorCode::Conflict,
+            format!(
+                "automation {} was changed by somebody else just now",
+                before.id
+            ),
+        )
+        .hint("read it with automations_get and send the change again"));
+    }
+    let row = write_change(&mut tx, &before, after, now).await?;
+    app.store.commit(tx).await?;
+    app.hosts.sync_soon(row.host_id);
+    if row.host_id != before.host_id {
+        app.hosts.sync_soon(before.host_id);
+        reconcile::release_moved(app, before.host_id, now).await?;
+    }
+    get(app, caller, id).await
+}
+
+/// Replaces the prompt; refused when `if_version` is not the version it has.
+pub async fn set_prompt(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    prompt: &str,
+    if_version: Option<u32>,
+) -> Result<PromptView, Failure> {
+    check::prompt(prompt)?;
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let before = find_in(&mut tx, caller, id).await?;
+    if if_version.is_some_and(|wanted| wanted != before.prompt_version) {
+        return Err(Failure::new(
+            ErrorCode::Conflict,
+            format!(
+                "the prompt of automation {} is at version {}, not {}",
+                before.id,
+                before.prompt_version,
+                if_version.unwrap_or_default()
+            ),
+        )
+        .hint("read it with automations_get_prompt, and set it with that version"));
+    }
+    let mut after = before.clone();
+    after.prompt_version += 1;
+    let version = PromptRow {
+        version: after.prompt_version,
+        prompt: prompt.to_owned(),
+        created_at: now,
+    };
+    store::automations::insert_prompt(&mut tx, before.id, &version).await?;
+    let row = write_change(&mut tx, &before, after, now).await?;
+    app.store.commit(tx).await?;
+    app.hosts.sync_soon(row.host_id);
+    Ok(PromptView {
+        id: row.id,
+        prompt: version.prompt,
+        version: version.version,
+        updated_at: now,
+    })
+}
+
+/// Stops it from firing; a run going on goes on. Pausing twice changes nothing.
+pub async fn pause(app: &App, caller: &Caller, id: &str) -> Result<AutomationView, Failure> {
+    toggle(app, caller, id, false).await
+}
+
+/// Lets it fire again, from now. Resuming twice changes nothing.
+pub async fn resume(app: &App, caller: &Caller, id: &str) -> Result<AutomationView, Failure> {
+    toggle(app, caller, id, true).await
+}
+
+/// Deletes it; its runs stay readable.
+pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<AutomationId, Failure> {
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let mut row = find_in(&mut tx, caller, id).await?;
+    row.deleted_at = Some(now);
+    row.enabled = false;
+    row.revision += 1;
+    row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
+    store::automations::bury(&mut tx, row.host_id, row.id, row.host_revision).await?;
+    store::automations::put(&mut tx, &row).await?;
+    drop_undelivered_runs(&mut tx, &row, now).await?;
+    app.store.commit(tx).await?;
+    app.hosts.sync_soon(row.host_id);
+    Ok(row.id)
+}
+
+/// Asks for a run now and returns at once.
+pub async fn run(app: &App, caller: &Caller, id: &str) -> Result<RunAsked, Failure> {
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let row = find_in(&mut tx, caller, id).await?;
+    if row.moving.is_some() {
+        return Err(Failure::new(
+            ErrorCode::PreconditionFailed,
+            format!(
+                "automation {} is still moving to host {}",
+                row.id, row.host_name
+            ),
+        )
+        .hint("its old host has to let go of it first; try again in some minutes"));
+    }
+    let run = manual_run(&row, now);
+    let open = OpenCommand {
+        id: CommandId::fresh(now, &clock::id_entropy()),
+        org_id: row.org_id,
+        host_id: row.host_id,
+        subject: run.id.0,
+        command: Command::RunStart(RunStart {
+            run_id: run.id,
+            automation_id: row.id,
+            requested_at: now,
+        }),
+        created_at: now,
+    };
+    store::runs::put(&mut tx, row.org_id, row.host_id, &run, now).await?;
+    store::commands::insert(&mut tx, &open).await?;
+    app.store.commit(tx).await?;
+    let host_online = app.hosts.online(row.host_id).is_some();
+    let (sender, host) = (app.clone(), row.host_id);
+    app.in_background(async move { reconcile::host_is_back(&sender, host).await });
+    Ok(RunAsked {
+        automation_id: row.id,
+        run_id: run.id,
+        state: run.state.word(),
+        host_online,
+        host_name: row.host_name,
+    })
+}
+
+/// The row of the caller's own automation, also of a deleted one.
+pub(crate) async fn find_with_deleted(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+) -> Result<AutomationRow, Failure> {
+    let (org, owner) = (caller.org_id, caller.user_id);
+    let row = store::automations::by_id(&app.store, org, owner, parsed(id)?).await?;
+    row.ok_or_else(|| missing(id))
+}
+
+async fn find(app: &App, caller: &Caller, id: &str) -> Result<AutomationRow, Failure> {
+    existing(find_with_deleted(app, caller, id).await?, id)
+}
+
+async fn find_in(tx: &mut Tx, caller: &Caller, id: &str) -> Result<AutomationRow, Failure> {
+    let (org, owner) = (caller.org_id, caller.user_id);
+    let row = store::automations::by_id_in(tx, org, owner, parsed(id)?).await?;
+    existing(row.ok_or_else(|| missing(id))?, id)
+}
+
+fn existing(row: AutomationRow, id: &str) -> Result<AutomationRow, Failure> {
+    if row.deleted_at.is_none() {
+        return Ok(row);
+    }
+    Err(
+        Failure::new(ErrorCode::NotFound, format!("automation {id} was deleted"))
+            .hint("its runs are still readable with automations_logs"),
+    )
+}
+
+fn parsed(id: &str) -> Result<AutomationId, Failure> {
+    id.trim().parse().ok().ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> Failure {
+    names::missing("automation of yours", "automations_list", id)
+}
+
+async fn planned(app: &App, row: AutomationRow) -> Result<Planned, Failure> {
+    let now = clock::wall();
+    let last = store::runs::newest(&app.store, row.org_id, row.id, 1).await?;
+    let next_runs = view::next_runs(&row, now);
+    let schedule_text = row.schedule_text.clone();
+    let last = last.first().map(|last| &last.run);
+    Ok(Planned {
+        automation: view::automation(app, row, last, now),
+        next_runs,
+        schedule_text,
+    })
+}
+
+/// The row with the changes asked for, checked, but not written.
+async fn changed(
+    app: &App,
+    caller: &Caller,
+    mut row: AutomationRow,
+    input: UpdateAutomation,
+    now: UtcMillis,
+) -> Result<AutomationRow, Failure> {
+    let host = match &input.host {
+        Some(reference) => hosts_catalog::resolve(app, caller, reference).await?,
+        None => hosts_catalog::by_id(app, row.host_id).await?,
+    };
+    if let Some(name) = &input.name {
+        row.name = check::name(name)?;
+    }
+    let moved = host.id != row.host_id;
+    if let Some(agent) = &input.agent {
+        row.agent.clone_from(agent);
+    }
+    if moved || input.agent.is_some() {
+        check::agent(&row.agent, &host)?;
+    }
+    row.policies = check::policies(&row.policies, &input.policies, &host)?;
+    if moved || target::touched(&input) {
+        let kept = target::kept(&row.target);
+        let asked = target::merge(&kept, &input);
+        row.target = target::resolve(app, caller, &host, asked).await?;
+    }
+    if let Some(written) = check::Written::of_change(&row.schedule, &input) {
+        let plan = check::schedule(&written, now)?;
+        row.schedule = plan.spec;
+        row.schedule_text = plan.text;
+        row.plan_after = now;
+    }
+    if moved {
+        row.plan_after = now;
+    }
+    row.host_id = host.id;
+    row.host_name = host.name;
+    Ok(row)
+}
+
+/// Writes a changed row with its new revisions; a changed host is told to let go first.
+async fn write_change(
+    tx: &mut Tx,
+    before: &AutomationRow,
+    mut after: AutomationRow,
+    now: UtcMillis,
+) -> Result<AutomationRow, StoreError> {
+    let (id, old, new) = (before.id, before.host_id, after.host_id);
+    after.revision = before.revision + 1;
+    after.updated_at = now;
+    if old != new {
+        let told = store::hosts::next_revision(tx, old).await?;
+        store::automations::bury(tx, old, id, told).await?;
+        store::automations::unbury(tx, new, id).await?;
+        after.moving = match before.moving {
+            Some((holder, _)) if holder == new => None,
+            Some(held) => Some(held),
+            None => Some((old, told)),
+        };
+    }
+    after.host_revision = store::hosts::next_revision(tx, new).await?;
+    store::automations::put(tx, &after).await?;
+    Ok(after)
+}
+
+async fn toggle(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    enabled: bool,
+) -> Result<AutomationView, Failure> {
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let before = find_in(&mut tx, caller, id).await?;
+    if before.enabled == enabled {
+        drop(tx);
+        return Ok(get(app, caller, id).await?.automation);
+    }
+    let mut after = before.clone();
+    after.enabled = enabled;
+    after.paused_reason = (!enabled).then(|| "paused by its owner".to_owned());
+    if enabled {
+        after.plan_after = now;
+    }
+    let row = write_change(&mut tx, &before, after, now).await?;
+    app.store.commit(tx).await?;
+    app.hosts.sync_soon(row.host_id);
+    Ok(get(app, caller, id).await?.automation)
+}
+
+fn manual_run(row: &AutomationRow, now: UtcMillis) -> Run {
+    Run {
+        id: RunId::fresh(now, &clock::id_entropy()),
+        automation_id: row.id,
+        attempt: 1,
+        trigger: Trigger::Manual,
+        scheduled_for: now,
+        rule_revision: row.revision,
+        prompt_version: row.prompt_version,
+        agent: row.agent.clone(),
+        queued_at: now,
+        workspace_id: None,
+        branch: None,
+        state: RunState::Queued,
+    }
+}
+
+/// Runs asked for that the host was never told of will not take place.
+async fn drop_undelivered_runs(
+    tx: &mut Tx,
+    row: &AutomationRow,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let waiting = store::runs::going_on(tx, row.host_id).await?;
+    let waiting = waiting.into_iter().filter(|(_, asked)| *asked);
+    for (mut run, _) in waiting.filter(|(run, _)| run.automation_id == row.id) {
+        run.state = RunState::Skipped {
+            reason: SkipReason::Deleted,
+            at: now,
+            count: 1,
+            until: None,
+        };
+        store::runs::put(tx, row.org_id, row.host_id, &run, now).await?;
+        store::commands::remove_of_subject(tx, row.host_id, run.id.0).await?;
+    }
+    Ok(())
+}

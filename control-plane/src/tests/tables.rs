@@ -1,0 +1,618 @@
+//! Each store function against a real database.
+
+use hostler_proto::automation::{AutomationStatus, StopReason};
+use hostler_proto::command::{Command, WorkspaceDelete};
+use hostler_proto::host::HostLoad;
+use hostler_proto::ids::CommandId;
+use hostler_proto::workspace::WorkspaceState;
+use uuid::Uuid;
+
+use super::*;
+use crate::store::automations::Filter;
+use crate::store::commands::OpenCommand;
+use crate::store::logs::LogRow;
+use crate::store::tokens::NewToken;
+
+fn token(caller: &Caller, number: u128, kind: &str) -> NewToken {
+    NewToken {
+        id: Uuid::from_u128(number),
+        kind: kind.into(),
+        hash: format!("hash{number}"),
+        prefix: "sk_live_abcd".into(),
+        org_id: caller.org_id,
+        user_id: caller.user_id,
+        name: "laptop".into(),
+        scopes: "tasks:read".into(),
+        audience: None,
+        client_id: None,
+        family_id: Some(Uuid::from_u128(77)),
+        created_at: START.plus_ms(i64::try_from(number).unwrap()),
+        expires_at: Some(START.plus_ms(1_000)),
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_found_by_hash_used_once_and_revoked() {
+    let catalog = Catalog::new().await;
+    let (store, caller) = (&catalog.app.store, &catalog.caller);
+    let mut tx = store.begin().await.unwrap();
+    for number in [1, 2] {
+        let new = token(caller, number, "api_key");
+        store::tokens::insert(&mut tx, &new).await.unwrap();
+    }
+    store::tokens::touch(&mut tx, Uuid::from_u128(1), START)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+
+    let found = store::tokens::by_hash(store, "hash1")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.id, Uuid::from_u128(1));
+    assert_eq!(found.email, "owner1@example.com");
+    assert_eq!(found.role, "owner");
+    assert_eq!(found.last_used_at, Some(START));
+    assert_eq!(found.family_id, Some(Uuid::from_u128(77)));
+    assert_eq!(
+        store::tokens::by_hash(store, "nothing").await.unwrap(),
+        None
+    );
+    let listed = store::tokens::list(store, caller.org_id, caller.user_id, "api_key").await;
+    let ids: Vec<_> = listed.unwrap().into_iter().map(|token| token.id).collect();
+    assert_eq!(ids, [Uuid::from_u128(2), Uuid::from_u128(1)]);
+
+    let mut tx = store.begin().await.unwrap();
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let late = START.plus_ms(1_000);
+    assert!(
+        !store::tokens::spend(&mut tx, one, late).await.unwrap(),
+        "expired"
+    );
+    assert!(store::tokens::spend(&mut tx, one, START).await.unwrap());
+    assert!(
+        !store::tokens::spend(&mut tx, one, START).await.unwrap(),
+        "spent"
+    );
+    let stranger = OrgId(Uuid::from_u128(9));
+    assert!(
+        !store::tokens::revoke(&mut tx, stranger, two, START)
+            .await
+            .unwrap()
+    );
+    assert!(
+        store::tokens::revoke(&mut tx, caller.org_id, two, START)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store::tokens::revoke(&mut tx, caller.org_id, two, START)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store::tokens::spend(&mut tx, two, START).await.unwrap(),
+        "revoked"
+    );
+    store.commit(tx).await.unwrap();
+}
+
+#[tokio::test]
+async fn server_facts_and_members_are_kept() {
+    let catalog = Catalog::new().await;
+    let store = &catalog.app.store;
+    assert_eq!(store::meta::get(store, "x").await.unwrap(), None);
+    let mut tx = store.begin().await.unwrap();
+    store::meta::set(&mut tx, "x", "1").await.unwrap();
+    store::meta::set(&mut tx, "x", "2").await.unwrap();
+    let id = UserId(Uuid::from_u128(5));
+    let twin = store::members::insert_user(&mut tx, id, "OWNER1@example.com", "Twin", START).await;
+    assert!(twin.unwrap_err().is_duplicate());
+    store.commit(tx).await.unwrap();
+    assert_eq!(store::meta::get(store, "x").await.unwrap().unwrap(), "2");
+    let members = store::members::list(store, catalog.caller.org_id)
+        .await
+        .unwrap();
+    assert_eq!(members.len(), 1);
+    assert_eq!(members[0].email, "owner1@example.com");
+    let (org, owner) = store::members::first_owner(store).await.unwrap().unwrap();
+    assert_eq!(
+        (org, owner.user_id),
+        (catalog.caller.org_id, catalog.caller.user_id)
+    );
+}
+
+#[tokio::test]
+async fn hosts_are_seen_by_their_owner_and_by_those_let_in() {
+    let catalog = Catalog::new().await;
+    let (store, caller) = (&catalog.app.store, &catalog.caller);
+    let guest = UserId(Uuid::from_u128(900));
+    let mut tx = store.begin().await.unwrap();
+    store::members::insert_user(&mut tx, guest, "guest@example.com", "G", START)
+        .await
+        .unwrap();
+    store::members::insert_member(&mut tx, caller.org_id, guest, "member", START)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    assert_eq!(
+        store::hosts::usable(store, caller.org_id, guest)
+            .await
+            .unwrap(),
+        []
+    );
+
+    let mut tx = store.begin().await.unwrap();
+    store::hosts::grant(&mut tx, catalog.host, guest, START)
+        .await
+        .unwrap();
+    store::hosts::grant(&mut tx, catalog.host, guest, START)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let seen = store::hosts::usable(store, caller.org_id, guest)
+        .await
+        .unwrap();
+    assert_eq!(seen.len(), 1);
+    let stranger = add_org(&catalog.app, 2).await;
+    assert_eq!(
+        store::hosts::usable(store, stranger.org_id, guest)
+            .await
+            .unwrap(),
+        []
+    );
+
+    let twin = NewHost {
+        id: HostId(Uuid::from_u128(1)),
+        org_id: caller.org_id,
+        owner_id: caller.user_id,
+        name: "MACBOOK".into(),
+        public_key: "00".into(),
+        enrolled_at: START,
+    };
+    let mut tx = store.begin().await.unwrap();
+    assert!(
+        store::hosts::insert(&mut tx, &twin)
+            .await
+            .unwrap_err()
+            .is_duplicate()
+    );
+    assert!(
+        store::hosts::revoke(&mut tx, catalog.host, START)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store::hosts::revoke(&mut tx, catalog.host, START)
+            .await
+            .unwrap()
+    );
+    store::hosts::insert(&mut tx, &twin).await.unwrap();
+    store.commit(tx).await.unwrap();
+    let seen = store::hosts::usable(store, caller.org_id, caller.user_id)
+        .await
+        .unwrap();
+    assert_eq!(seen.iter().map(|row| row.id).collect::<Vec<_>>(), [twin.id]);
+}
+
+#[tokio::test]
+async fn presence_readings_and_counters_of_a_host_are_kept() {
+    let catalog = Catalog::new().await;
+    let (store, id) = (&catalog.app.store, catalog.host);
+    let load = HostLoad {
+        running_runs: 3,
+        ..HostLoad::default()
+    };
+    let mut tx = store.begin().await.unwrap();
+    store::hosts::connected(&mut tx, id, 4, 2, START)
+        .await
+        .unwrap();
+    store::hosts::set_load(&mut tx, id, &load, START.plus_ms(5))
+        .await
+        .unwrap();
+    store::hosts::set_facts(&mut tx, id, &facts(Autonomy::Full))
+        .await
+        .unwrap();
+    store::hosts::set_event_seq(&mut tx, id, 9).await.unwrap();
+    assert_eq!(store::hosts::next_revision(&mut tx, id).await.unwrap(), 1);
+    assert_eq!(store::hosts::next_revision(&mut tx, id).await.unwrap(), 2);
+    store.commit(tx).await.unwrap();
+    let row = catalog.host_row().await;
+    assert_eq!(
+        (row.load, row.load_at),
+        (Some(load), Some(START.plus_ms(5)))
+    );
+    assert_eq!(row.facts, Some(facts(Autonomy::Full)));
+    assert_eq!(
+        (row.event_seq, row.desired_revision, row.applied_revision),
+        (9, 2, 2)
+    );
+    assert_eq!(row.last_seen_at, Some(START.plus_ms(5)));
+
+    let mut tx = store.begin().await.unwrap();
+    store::hosts::set_applied(&mut tx, id, 7).await.unwrap();
+    store::hosts::disconnected(&mut tx, id, START.plus_ms(9))
+        .await
+        .unwrap();
+    store::hosts::reset_presence(&mut tx).await.unwrap();
+    store::hosts::refuse_event(&mut tx, id, 4, "{}", "odd", START)
+        .await
+        .unwrap();
+    store::hosts::refuse_event(&mut tx, id, 4, "{}", "odd", START)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let row = catalog.host_row().await;
+    assert_eq!(
+        (row.applied_revision, row.last_seen_at),
+        (7, Some(START.plus_ms(9)))
+    );
+    let refused = store::hosts::refused_events(store, id).await.unwrap();
+    assert_eq!(refused, [(4, "odd".to_owned())]);
+}
+
+#[tokio::test]
+async fn commands_stay_open_until_they_are_removed() {
+    let catalog = Catalog::new().await;
+    let store = &catalog.app.store;
+    let subject = workspace(1, None, WorkspaceState::Ready);
+    let open = |number: u128| OpenCommand {
+        id: CommandId(Uuid::from_u128(number)),
+        org_id: catalog.caller.org_id,
+        host_id: catalog.host,
+        subject: subject.id.0,
+        command: Command::WorkspaceDelete(WorkspaceDelete {
+            workspace_id: subject.id,
+            force: false,
+            delete_branch: true,
+        }),
+        created_at: START.plus_ms(i64::try_from(number).unwrap()),
+    };
+    let mut tx = store.begin().await.unwrap();
+    for number in [2, 1, 3] {
+        store::commands::insert(&mut tx, &open(number))
+            .await
+            .unwrap();
+    }
+    store.commit(tx).await.unwrap();
+    assert_eq!(catalog.open_commands().await, [open(1), open(2), open(3)]);
+
+    let mut tx = store.begin().await.unwrap();
+    store::commands::remove(&mut tx, open(2).id).await.unwrap();
+    store::commands::remove_creation(&mut tx, catalog.host, subject.id)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    assert_eq!(catalog.open_commands().await, [open(1), open(3)]);
+
+    let stranger = add_host(&catalog.app, &catalog.caller, "other").await;
+    let mut tx = store.begin().await.unwrap();
+    store::commands::remove_of_subject(&mut tx, stranger, subject.id.0)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    assert_eq!(catalog.open_commands().await.len(), 2);
+    let mut tx = store.begin().await.unwrap();
+    store::commands::remove_of_subject(&mut tx, catalog.host, subject.id.0)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    assert_eq!(catalog.open_commands().await, []);
+}
+
+#[tokio::test]
+async fn projects_are_one_row_with_a_place_per_host() {
+    let catalog = Catalog::new().await;
+    let (store, org) = (&catalog.app.store, catalog.caller.org_id);
+    let other = add_host(&catalog.app, &catalog.caller, "Build").await;
+    let api = project(1, "Api");
+    let mut tx = store.begin().await.unwrap();
+    for host in [catalog.host, other, other] {
+        let taken = store::projects::put(&mut tx, org, host, &api, Some("key"), START).await;
+        assert!(taken.unwrap());
+    }
+    let stranger = OrgId(Uuid::from_u128(9));
+    let stolen = store::projects::put(&mut tx, stranger, other, &api, None, START).await;
+    assert!(!stolen.unwrap(), "another organization's project");
+    store.commit(tx).await.unwrap();
+
+    let places = store::projects::places(store, org).await.unwrap();
+    assert_eq!(places.len(), 2);
+    assert_eq!(places[0].name, "Api");
+    assert_eq!(places[0].state, ProjectState::Ready);
+    assert_eq!(
+        store::projects::by_url(store, org, "key").await.unwrap(),
+        Some(api.id)
+    );
+    assert_eq!(
+        store::projects::by_url(store, stranger, "key")
+            .await
+            .unwrap(),
+        None
+    );
+
+    let mut tx = store.begin().await.unwrap();
+    store::projects::remove(&mut tx, other, api.id)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let places = store::projects::places(store, org).await.unwrap();
+    assert_eq!(
+        places.iter().map(|place| place.host_id).collect::<Vec<_>>(),
+        [catalog.host]
+    );
+}
+
+#[tokio::test]
+async fn workspaces_go_from_asked_for_to_confirmed_to_removed() {
+    let catalog = Catalog::new().await;
+    let (store, org, host) = (&catalog.app.store, catalog.caller.org_id, catalog.host);
+    let asked = workspace(1, None, WorkspaceState::Creating);
+    let ready = workspace(1, None, WorkspaceState::Ready);
+    let never = workspace(2, None, WorkspaceState::Creating);
+    let mut tx = store.begin().await.unwrap();
+    store::workspaces::insert_intent(&mut tx, org, host, &asked)
+        .await
+        .unwrap();
+    store::workspaces::insert_intent(&mut tx, org, host, &never)
+        .await
+        .unwrap();
+    assert!(
+        store::workspaces::put(&mut tx, org, host, &ready, START)
+            .await
+            .unwrap()
+    );
+    assert!(
+        store::workspaces::put(&mut tx, org, host, &asked, START)
+            .await
+            .unwrap()
+    );
+    let thief = HostId(Uuid::from_u128(1));
+    assert!(
+        !store::workspaces::put(&mut tx, org, thief, &asked, START)
+            .await
+            .unwrap()
+    );
+    store::workspaces::remove_intent(&mut tx, ready.id)
+        .await
+        .unwrap();
+    store::workspaces::remove_intent(&mut tx, never.id)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let rows = store::workspaces::list(store, org).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        rows[0].workspace, ready,
+        "ready does not go back to creating"
+    );
+    assert!(rows[0].confirmed);
+
+    let mut tx = store.begin().await.unwrap();
+    store::workspaces::set_delete_asked(&mut tx, ready.id, Some(START), None)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let row = store::workspaces::by_id(store, org, ready.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.delete_asked_at, Some(START));
+    let mut tx = store.begin().await.unwrap();
+    store::workspaces::mark_removed(&mut tx, host, ready.id, START)
+        .await
+        .unwrap();
+    assert!(
+        store::workspaces::put(&mut tx, org, host, &ready, START)
+            .await
+            .unwrap()
+    );
+    store.commit(tx).await.unwrap();
+    assert_eq!(store::workspaces::list(store, org).await.unwrap(), []);
+    let row = store::workspaces::by_id(store, org, ready.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.removed_at, Some(START));
+    let stranger = OrgId(Uuid::from_u128(9));
+    assert_eq!(
+        store::workspaces::by_id(store, stranger, ready.id)
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn automations_prompts_and_a_hosts_desired_state_are_kept() {
+    let catalog = Catalog::new().await;
+    let (store, caller) = (&catalog.app.store, &catalog.caller);
+    let first = catalog.automation("Nightly 100%").await;
+    let second = catalog.automation("Ärger").await;
+    let filter = |name: Option<&str>, enabled| Filter {
+        name: name.map(str::to_owned),
+        enabled,
+        limit: 1,
+        offset: 0,
+    };
+    let list = async |filter: Filter| {
+        let listed = store::automations::list(store, caller.org_id, caller.user_id, &filter).await;
+        let (rows, total) = listed.unwrap();
+        (rows.iter().map(|row| row.id).collect::<Vec<_>>(), total)
+    };
+    assert_eq!(list(filter(None, None)).await, (vec![second], 2));
+    assert_eq!(list(filter(Some("100%"), None)).await, (vec![first], 1));
+    assert_eq!(list(filter(Some("10_%"), None)).await, (vec![], 0));
+    assert_eq!(
+        list(filter(Some("ÄRG"), Some(true))).await,
+        (vec![second], 1)
+    );
+    assert_eq!(list(filter(None, Some(false))).await, (vec![], 0));
+
+    let desired = store::automations::desired(store, catalog.host, 0)
+        .await
+        .unwrap();
+    assert_eq!((desired.revision, desired.changed.len()), (2, 2));
+    let desired = store::automations::desired(store, catalog.host, 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        desired
+            .changed
+            .iter()
+            .map(|spec| spec.id)
+            .collect::<Vec<_>>(),
+        [second]
+    );
+    assert_eq!(desired.changed[0].prompt, "echo hi");
+    assert_eq!(desired.all.len(), 2);
+    let later = store::automations::touched_after(store, catalog.host, 1)
+        .await
+        .unwrap();
+    assert_eq!(later, [second]);
+
+    let mut tx = store.begin().await.unwrap();
+    assert!(
+        store::automations::exists(&mut tx, caller.org_id, first)
+            .await
+            .unwrap()
+    );
+    let stranger = OrgId(Uuid::from_u128(9));
+    assert!(
+        !store::automations::exists(&mut tx, stranger, first)
+            .await
+            .unwrap()
+    );
+    store::automations::bury(&mut tx, catalog.host, first, 5)
+        .await
+        .unwrap();
+    store::automations::unbury(&mut tx, catalog.host, second)
+        .await
+        .unwrap();
+    store.commit(tx).await.unwrap();
+    let desired = store::automations::desired(store, catalog.host, 4)
+        .await
+        .unwrap();
+    assert_eq!(desired.buried, [first]);
+    assert_eq!(store::automations::left_hosts(store).await.unwrap(), []);
+    let prompt = store::automations::prompt(store, first, 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(prompt.prompt, "echo hi");
+    assert_eq!(
+        store::automations::prompt(store, first, 2).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_plan_of_an_older_revision_is_not_taken() {
+    let catalog = Catalog::new().await;
+    let store = &catalog.app.store;
+    let id = catalog.automation("a").await;
+    let status = |revision| AutomationStatus {
+        id,
+        revision,
+        next_run_at: None,
+        stopped: Some(StopReason::Failures { count: 5 }),
+    };
+    let mut tx = store.begin().await.unwrap();
+    let host = catalog.host;
+    let old = store::automations::set_status(&mut tx, host, &status(9), Some("x")).await;
+    assert!(!old.unwrap());
+    let now = store::automations::set_status(&mut tx, host, &status(1), Some("x")).await;
+    assert!(now.unwrap());
+    store.commit(tx).await.unwrap();
+    let caller = &catalog.caller;
+    let row = store::automations::by_id(store, caller.org_id, caller.user_id, id).await;
+    let row = row.unwrap().unwrap();
+    assert!(!row.enabled);
+    assert_eq!(row.paused_reason.unwrap(), "x");
+    assert_eq!(row.status, Some(status(1)));
+    let stranger = UserId(Uuid::from_u128(1));
+    let none = store::automations::by_id(store, caller.org_id, stranger, id).await;
+    assert_eq!(none.unwrap(), None);
+}
+
+#[tokio::test]
+async fn runs_and_logs_are_read_as_they_were_written() {
+    let catalog = Catalog::new().await;
+    let (store, org, host) = (&catalog.app.store, catalog.caller.org_id, catalog.host);
+    let automation = catalog.automation("a").await;
+    let log = |end| LogRow {
+        host_id: host,
+        end,
+        crc: 7,
+        size: None,
+    };
+    let id = run(1, automation, RunState::Queued).id;
+    let mut tx = store.begin().await.unwrap();
+    for number in [2, 1, 3] {
+        let record = run(number, automation, RunState::Queued);
+        assert!(
+            store::runs::put(&mut tx, org, host, &record, START)
+                .await
+                .unwrap()
+        );
+    }
+    let stolen = run(1, automation, finished(1));
+    let thief = HostId(Uuid::from_u128(1));
+    assert!(
+        !store::runs::put(&mut tx, org, thief, &stolen, START)
+            .await
+            .unwrap()
+    );
+    store::logs::set_state(&mut tx, id, &log(9), START)
+        .await
+        .unwrap();
+    for (at, part) in [(0, "abc"), (3, "def"), (6, "ghi")] {
+        store::logs::append(&mut tx, id, at, part.as_bytes())
+            .await
+            .unwrap();
+    }
+    assert_eq!(store::logs::state(&mut tx, id).await.unwrap(), Some(log(9)));
+    assert_eq!(store::runs::host_in(&mut tx, id).await.unwrap(), Some(host));
+    assert_eq!(store::runs::going_on(&mut tx, host).await.unwrap().len(), 3);
+    let record = store::runs::record_in(&mut tx, id).await.unwrap();
+    assert_eq!(record, Some(run(1, automation, RunState::Queued)));
+    store.commit(tx).await.unwrap();
+
+    for from in 0..=10_u64 {
+        for to in from..=10 {
+            let read = store::logs::read(store, id, from, to).await.unwrap();
+            let (low, high) = ((from as usize).min(9), (to as usize).min(9));
+            assert_eq!(read, &b"abcdefghi"[low..high], "{from}..{to}");
+        }
+    }
+    let rows = store::runs::newest(store, org, automation, 2)
+        .await
+        .unwrap();
+    let newest: Vec<_> = rows.iter().map(|row| row.run.scheduled_for).collect();
+    assert_eq!(newest, [START.plus_ms(180_000), START.plus_ms(120_000)]);
+    let row = store::runs::by_id(store, org, automation, id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((row.log_end, row.log_size), (9, None));
+    let tails = store::logs::tails(store, org, automation, 3, 4)
+        .await
+        .unwrap();
+    assert_eq!(tails, [(id, b"fghi".to_vec())]);
+    assert_eq!(
+        store::logs::tails(store, org, automation, 2, 4)
+            .await
+            .unwrap(),
+        []
+    );
+    let last = store::runs::last_of_owner(store, org, catalog.caller.user_id)
+        .await
+        .unwrap();
+    assert_eq!(last.len(), 1);
+    assert_eq!(last[0].scheduled_for, START.plus_ms(180_000));
+
+    let mut tx = store.begin().await.unwrap();
+    store::logs::clear(&mut tx, id).await.unwrap();
+    store.commit(tx).await.unwrap();
+    assert_eq!(store::logs::read(store, id, 0, 9).await.unwrap(), b"");
+}
