@@ -5,17 +5,18 @@
 //! that may pass by themselves are not stored, so that the same request may succeed later.
 
 use hostler_proto::command::{Command, Reply};
-use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::error::Failure;
 use hostler_proto::frame::payload::{RunMark, Sync as DesiredStep};
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, RunId};
 use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
 
 use crate::link::{Local, LogPart, ProgressSink};
+use crate::setup::task::Supervisors;
 use crate::store::Tx;
 use crate::store::commands::{self, Outcome};
 use crate::store::runs::LogState as LogRow;
-use crate::{Context, automations, clock, host, logs};
+use crate::{Context, automations, clock, host, logs, projects, workspaces};
 
 /// Replies that need not be kept for ever are kept this long.
 const KEEP_REPLIES_MS: i64 = 10 * 60_000;
@@ -29,6 +30,7 @@ const MOST_MARKS: usize = 1000;
 #[derive(Debug)]
 pub struct Dispatch {
     context: Context,
+    supervisors: Supervisors,
     boot_id: String,
 }
 
@@ -36,21 +38,31 @@ impl Dispatch {
     /// Over the daemon's context.
     pub fn new(context: Context) -> Self {
         Self {
+            supervisors: Supervisors::new(context.clone()),
             context,
             boot_id: host::boot_id(),
         }
     }
 
     async fn carry_out(&self, id: CommandId, command: Command, progress: ProgressSink) -> Outcome {
-        let (context, now) = (&self.context, clock::wall());
+        let (context, supervise, now) = (&self.context, &self.supervisors, clock::wall());
         let kind = commands::kind(&command);
         match command {
-            Command::ProjectCreate(_)
-            | Command::WorkspaceCreate(_)
-            | Command::WorkspaceDelete(_) => Err(Failure::new(
-                ErrorCode::Unsupported,
-                "this host cannot carry out commands on projects and workspaces yet",
-            )),
+            Command::ProjectCreate(create) => {
+                let created = projects::create(context, create, progress, now).await;
+                let reply = created.map(Reply::ProjectCreated);
+                self.remember(id, kind, reply).await
+            }
+            Command::WorkspaceCreate(create) => {
+                let created = workspaces::create(context, create, supervise, progress, now).await;
+                let reply = created.map(|created| Reply::WorkspaceCreated(Box::new(created)));
+                self.remember(id, kind, reply).await
+            }
+            Command::WorkspaceDelete(delete) => {
+                let deleted = workspaces::delete(context, delete, supervise, now).await;
+                let reply = deleted.map(Reply::WorkspaceDeleted);
+                self.remember(id, kind, reply).await
+            }
             Command::RunStart(start) => {
                 let mut tx = context.store.begin().await?;
                 let outcome = automations::start_run(&mut tx, &start, now).await?;
@@ -195,6 +207,7 @@ mod tests {
 
     use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
     use hostler_proto::command::{RunCancel, RunStart};
+    use hostler_proto::error::ErrorCode;
     use hostler_proto::ids::AutomationId;
     use hostler_proto::time::UtcMillis;
     use uuid::Uuid;

@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hostler_proto::error::Failure;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
 use crate::store::{Store, StoreError, meta};
-use crate::{Context, Signals, link, scheduler};
+use crate::{Context, Signals, clock, link, projects, scheduler, workspaces};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -68,6 +69,7 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     make_folders(&layout)?;
     let _lock = take_lock(&layout)?;
     let context = open(layout).await?;
+    recover(&context).await?;
     let mut parts = Parts::new(shutdown.child_token());
     start(&context, &mut parts);
     let ended = parts.until(&shutdown).await;
@@ -75,6 +77,22 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     parts.stop().await;
     context.store.close().await;
     ended
+}
+
+/// Brings to an end what the last daemon was in the middle of, before anything new begins.
+async fn recover(context: &Context) -> Result<(), DaemonError> {
+    let failed = |part| {
+        move |failure: Failure| DaemonError::Stopped {
+            part,
+            reason: failure.message,
+        }
+    };
+    projects::recover(context, clock::wall())
+        .await
+        .map_err(failed("recovery of projects"))?;
+    workspaces::recover(context, clock::wall())
+        .await
+        .map_err(failed("recovery of workspaces"))
 }
 
 /// Starts every long-lived part, each after what it builds on.

@@ -217,7 +217,9 @@ fn sum(value: &Value, names: &[&str]) -> Option<u64> {
 
 fn shorten(text: &mut String) {
     if text.len() > LONGEST_RESULT {
-        let end = (0..=LONGEST_RESULT).rev().find(|at| text.is_char_boundary(*at));
+        let end = (0..=LONGEST_RESULT)
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or(0));
         text.push('\u{2026}');
     }

@@ -1,11 +1,14 @@
 //! The Linux side of the platform interface.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+};
 
 use super::{ProcessFacts, is_alive};
 
@@ -13,6 +16,28 @@ use super::{ProcessFacts, is_alive};
 /// see clock_gettime(2).
 pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Boottime), clock_ms(ClockId::Monotonic))
+}
+
+/// A descriptor that becomes readable (its read fails) whenever the wall clock is set or the machine
+/// wakes, see TFD_TIMER_CANCEL_ON_SET in timerfd_create(2).
+pub fn clock_set_notice() -> Option<OwnedFd> {
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Realtime, flags).ok()?;
+    arm_clock_set_notice(&timer).then_some(timer)
+}
+
+/// Makes the notice ready for the next time; false when the system refuses.
+pub fn arm_clock_set_notice(timer: &OwnedFd) -> bool {
+    let never = Timespec {
+        tv_sec: i64::MAX / 1_000_000_000,
+        tv_nsec: 0,
+    };
+    let once = Itimerspec {
+        it_interval: Timespec::default(),
+        it_value: never,
+    };
+    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    rustix::time::timerfd_settime(timer, flags, &once).is_ok()
 }
 
 /// Orphans among the descendants become children of this process, see

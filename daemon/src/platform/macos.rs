@@ -1,6 +1,7 @@
 //! The macOS side of the platform interface.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, getpgid, getsid};
@@ -13,6 +14,16 @@ use super::{ProcessFacts, is_alive};
 /// during sleep and `CLOCK_UPTIME_RAW` does not, see clock_gettime(3).
 pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Monotonic), clock_ms(ClockId::UptimeRaw))
+}
+
+/// macOS has no descriptor for this: whoever waits looks at the clock every few seconds.
+pub fn clock_set_notice() -> Option<OwnedFd> {
+    None
+}
+
+/// There is nothing to make ready, see [`clock_set_notice`].
+pub fn arm_clock_set_notice(_timer: &OwnedFd) -> bool {
+    false
 }
 
 /// macOS has no subreaper: an orphan becomes a child of launchd. It is found again by its session,

@@ -5,15 +5,18 @@
 //! neither tokio's timers nor the monotonic clock count time asleep. After a failed transaction the
 //! plans are loaded again: memory never runs ahead of the database.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use hostler_proto::time::UtcMillis;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
 use crate::clock::{self, Now};
 use crate::store::{StoreError, meta, occurrences};
-use crate::{Context, host};
+use crate::{Context, host, platform};
 
 /// The longest sleep: the clock may be set, or the machine may have slept, meanwhile.
 const LONGEST_SLEEP_MS: i64 = 15_000;
@@ -25,6 +28,7 @@ const ZONES_KEY: &str = "tzdb_version";
 /// Fires schedules until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(), String> {
     let mut scheduler = None;
+    let notice = ClockSet::watch();
     loop {
         let wait = match step(&context, &mut scheduler).await {
             Ok(next) => sleep_ms(next, clock::wall()),
@@ -38,8 +42,38 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = context.signals.scheduler.notified() => {}
+            () = notice.noticed() => {}
             () = sleep => {}
         }
+    }
+}
+
+/// The system's word that the wall clock was set or the machine woke, where it gives one.
+struct ClockSet(Option<AsyncFd<OwnedFd>>);
+
+impl ClockSet {
+    #[expect(
+        unsafe_code,
+        reason = "tokio asks the caller to vouch for the descriptor"
+    )]
+    fn watch() -> Self {
+        let register = |notice| {
+            // SAFETY: an OwnedFd is its descriptor's only owner and lives as long as the AsyncFd.
+            unsafe { AsyncFd::register_with_interest(notice, Interest::READABLE) }.ok()
+        };
+        Self(platform::clock_set_notice().and_then(register))
+    }
+
+    /// Waits for it; for ever where the system does not tell.
+    async fn noticed(&self) {
+        if let Some(notice) = &self.0
+            && let Ok(mut ready) = notice.readable().await
+            && platform::arm_clock_set_notice(notice.get_ref())
+        {
+            ready.clear_ready();
+            return;
+        }
+        std::future::pending::<()>().await;
     }
 }
 
