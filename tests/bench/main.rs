@@ -43,7 +43,7 @@ fn first_byte() {
     let home = Home::new();
     let service = home.up();
     let mcp = service.mcp();
-    let repo = Repo::new(&home, "shop");
+    let repo = Repo::new(&home, "shop", 10);
     let (workspace, _) = mcp.workspace(&mcp.import(&repo), "bench");
     let automation = mcp.automation(&json!({
         "workspaceId": workspace, "prompt": "echo first; sleep 0.2", "overlap": "allow"
@@ -78,7 +78,7 @@ fn idle() {
     let daemon = host_home.join(&server_home, "bench");
     server.wait_host_online(1);
     let mcp = server.mcp();
-    let repo = Repo::new(&host_home, "shop");
+    let repo = Repo::new(&host_home, "shop", 10);
     let (workspace, _) = mcp.workspace(&mcp.import(&repo), "bench");
     mcp.automation(&json!({"workspaceId": workspace}));
     eventually("the plan is made", secs(10), || {
