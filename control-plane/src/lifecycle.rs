@@ -18,19 +18,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::auth::{Scopes, Secret, SecretKind};
-use crate::store::tokens::NewToken;
+use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::store::{self, Store, StoreError};
 use crate::{App, Config, Server, clock};
 
 /// How long requests and background work get to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(4);
-
-/// How long an enrolment key is good, milliseconds.
-const ENROLMENT_KEY_MS: i64 = 15 * 60 * 1000;
-
-/// Characters of a secret that may be shown to tell keys apart.
-const SHOWN_CHARACTERS: usize = 12;
 
 /// Why the control plane could not start. Nothing was damaged.
 #[derive(Debug, thiserror::Error)]
@@ -284,33 +277,6 @@ async fn first_start(store: &Store) -> Result<Option<String>, StoreError> {
     store::tokens::insert(&mut tx, &token).await?;
     store.commit(tx).await?;
     Ok(Some(secret.expose().to_owned()))
-}
-
-fn mint(
-    kind: SecretKind,
-    name: &str,
-    org: OrgId,
-    user: UserId,
-    good_ms: Option<i64>,
-) -> (Secret, NewToken) {
-    let now = clock::wall();
-    let secret = Secret::mint(kind, &clock::random());
-    let token = NewToken {
-        id: hostler_proto::ids::uuid_v7(now, &clock::id_entropy()),
-        kind: kind.word().to_owned(),
-        hash: secret.hash().to_string(),
-        prefix: secret.expose().chars().take(SHOWN_CHARACTERS).collect(),
-        org_id: org,
-        user_id: user,
-        name: name.to_owned(),
-        scopes: Scopes::all().to_string(),
-        audience: None,
-        client_id: None,
-        family_id: None,
-        created_at: now,
-        expires_at: good_ms.map(|ms| now.plus_ms(ms)),
-    };
-    (secret, token)
 }
 
 /// The catalog's identity (made once) and this start's number; whoever was connected to the last

@@ -15,17 +15,16 @@ use crate::when;
 use crate::workspaces;
 
 pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<ExitCode, Failure> {
-    let by_id = |automation: &str| -> Result<Value, Failure> {
-        Ok(json!({"id": resolve(session, automation)?}))
-    };
     match command {
         AutomationsCommand::List { name } => list(session, name)?,
-        AutomationsCommand::Get { automation } => {
-            show(
-                session,
-                &session.call("automations_get", &by_id(&automation)?)?,
-            )?;
+        AutomationsCommand::Get { automation } => on_one(session, "automations_get", &automation)?,
+        AutomationsCommand::Pause { automation } => {
+            on_one(session, "automations_pause", &automation)?
         }
+        AutomationsCommand::Resume { automation } => {
+            on_one(session, "automations_resume", &automation)?
+        }
+        AutomationsCommand::Delete { automation } => delete(session, &automation)?,
         AutomationsCommand::Prompt(command) => prompt(session, command)?,
         AutomationsCommand::Create {
             name,
@@ -53,18 +52,6 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
                 &session.call("automations_update", &Value::Object(arguments))?,
             )?;
         }
-        AutomationsCommand::Pause { automation } => {
-            show(
-                session,
-                &session.call("automations_pause", &by_id(&automation)?)?,
-            )?;
-        }
-        AutomationsCommand::Resume { automation } => {
-            show(
-                session,
-                &session.call("automations_resume", &by_id(&automation)?)?,
-            )?;
-        }
         AutomationsCommand::Run { automation, follow } => {
             return start(session, &resolve(session, &automation)?, follow);
         }
@@ -79,11 +66,14 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
                 None => logs(session, &id, limit),
             };
         }
-        AutomationsCommand::Delete { automation } => {
-            delete(session, &automation, &by_id(&automation)?)?
-        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Calls a tool that takes an automation's id and gives the automation.
+fn on_one(session: &Session, tool: &str, automation: &str) -> Result<(), Failure> {
+    let id = resolve(session, automation)?;
+    show(session, &session.call(tool, &json!({"id": id}))?)
 }
 
 /// All of the caller's automations.
@@ -340,8 +330,9 @@ fn summary(run: &Value) -> String {
     }
 }
 
-fn delete(session: &Session, name: &str, arguments: &Value) -> Result<(), Failure> {
-    let answer = session.call("automations_delete", arguments)?;
+fn delete(session: &Session, name: &str) -> Result<(), Failure> {
+    let id = resolve(session, name)?;
+    let answer = session.call("automations_delete", &json!({"id": id}))?;
     if session.json() {
         return output::json(&answer);
     }

@@ -131,10 +131,7 @@ fn enrol_key(session: &Session) -> Result<(), Failure> {
                 "  hostler join {url} --key {key} && hostler daemon"
             ))
         }
-        _ if answer["error"].is_object() => Err(Failure::of_tool(&answer["error"])),
-        (401 | 403, _) => Err(Failure::unauthorized(format!(
-            "{url} does not accept this API key for enrolment keys."
-        ))),
+        _ if answer["code"].is_string() => Err(Failure::of_tool(&answer)),
         _ => Err(Failure::new(format!(
             "{url} answered {status}: {}",
             text.trim()

@@ -11,6 +11,8 @@ use crate::ids::HostId;
 
 /// Path of enrolment.
 pub const ENROL_PATH: &str = "/v1/hosts/enrol";
+/// Path where somebody with an API key gets a single-use enrolment key.
+pub const ENROLMENT_KEYS_PATH: &str = "/v1/hosts/enrolment-keys";
 /// Path of leaving.
 pub const LEAVE_PATH: &str = "/v1/hosts/leave";
 /// Path of the websocket.

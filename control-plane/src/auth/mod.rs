@@ -4,6 +4,7 @@
 //! domain operation needs to decide: organization, person, role, scopes. This module decides who
 //! somebody is; what they may see of a thing is decided where the thing is.
 
+mod mint;
 mod present;
 mod scope;
 mod secret;
@@ -12,6 +13,7 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{OrgId, UserId};
 use uuid::Uuid;
 
+pub(crate) use mint::{ENROLMENT_KEY_MS, mint};
 pub use present::{Denied, authenticate, enrolment_key};
 pub use scope::{Scope, Scopes};
 pub use secret::{Secret, SecretEntropy, SecretHash, SecretKind};

@@ -16,10 +16,16 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::HostId;
 use hostler_proto::link::{close, proof};
 
-use crate::auth::{Secret, SecretKind};
+use crate::auth::{self, ENROLMENT_KEY_MS, Scope, Secret, SecretKind, mint};
 use crate::store::hosts::{HostRow, NewHost};
 use crate::store::tokens::TokenRow;
 use crate::{App, clock, store};
+
+/// `POST /v1/hosts/enrolment-keys`, with an API key: a single-use key, good for 15 minutes. Whoever
+/// asked for it will own the host.
+pub(super) async fn issue_key(State(app): State<App>, headers: HeaderMap) -> Response {
+    answer(key_issued(&app, &headers).await)
+}
 
 /// `POST /v1/hosts/enrol`.
 pub(super) async fn enrol(
@@ -50,6 +56,25 @@ pub(super) async fn leave(
         )),
     };
     answer(outcome)
+}
+
+async fn key_issued(app: &App, headers: &HeaderMap) -> Result<serde_json::Value, Failure> {
+    let caller = auth::authenticate(app, headers, clock::wall())
+        .await
+        .map_err(|denied| {
+            Failure::new(ErrorCode::Unauthorized, denied.to_string())
+                .hint("send the API key as `Authorization: Bearer sk_live_...`")
+        })?;
+    caller.require(Scope::HostsWrite)?;
+    let (kind, life) = (SecretKind::EnrolmentKey, Some(ENROLMENT_KEY_MS));
+    let (secret, token) = mint(kind, "host enrolment", caller.org_id, caller.user_id, life);
+    let mut tx = app.store.begin().await?;
+    store::tokens::insert(&mut tx, &token).await?;
+    app.store.commit(tx).await?;
+    Ok(serde_json::json!({
+        "key": secret.expose(),
+        "expiresAt": token.expires_at.map(|at| at.to_string()),
+    }))
 }
 
 async fn enrolled(

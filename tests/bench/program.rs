@@ -14,8 +14,15 @@
 //!   pages of the program file.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a bench that cannot go on stops")]
-#![expect(dead_code, reason = "the tests use more of the harness than the benches")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench that cannot go on stops"
+)]
+#![expect(
+    dead_code,
+    reason = "the tests use more of the harness than the benches"
+)]
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -29,7 +36,10 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 
 fn main() {
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|word| word == name);
     if wanted("first-byte") {
         first_byte();
@@ -53,7 +63,13 @@ fn first_byte() {
     println!("automations_run to the first byte in automations_logs, 50 runs, ms");
     println!("{:>8} {:>8} {:>8} {:>8}", "min", "p50", "p95", "max");
     let at = |share: usize| millis(times[(times.len() - 1) * share / 100]);
-    println!("{:>8.1} {:>8.1} {:>8.1} {:>8.1}\n", at(0), at(50), at(95), at(100));
+    println!(
+        "{:>8.1} {:>8.1} {:>8.1} {:>8.1}\n",
+        at(0),
+        at(50),
+        at(95),
+        at(100)
+    );
 }
 
 /// Starts a run, follows its log until something is there, then lets it end.
@@ -83,18 +99,27 @@ fn idle() {
     mcp.automation(&json!({"workspaceId": workspace}));
     eventually("the plan is made", secs(10), || {
         let listed = mcp.ok("automations_list", json!({}));
-        listed["automations"][0]["nextRunAt"].is_string().then_some(())
+        listed["automations"][0]["nextRunAt"]
+            .is_string()
+            .then_some(())
     });
     thread::park_timeout(secs(5));
     let pids = [("daemon", daemon.pid()), ("server", server.program.pid())];
     let before = pids.map(|(_, pid)| cpu_ms(pid));
     let gits = watch_for_git(secs(60));
     println!("idle over 60 s with one workspace and one automation");
-    println!("{:<8} {:>12} {:>15} {:>8} {:>14}", "process", "own MiB", "resident MiB", "cpu ms", "git processes");
+    println!(
+        "{:<8} {:>12} {:>15} {:>8} {:>14}",
+        "process", "own MiB", "resident MiB", "cpu ms", "git processes"
+    );
     for ((name, pid), before) in pids.into_iter().zip(before) {
         let (own, resident) = memory_kib(pid);
         let cpu = cpu_ms(pid) - before;
-        println!("{name:<8} {:>12.1} {:>15.1} {cpu:>8} {gits:>14}", mib(own), mib(resident));
+        println!(
+            "{name:<8} {:>12.1} {:>15.1} {cpu:>8} {gits:>14}",
+            mib(own),
+            mib(resident)
+        );
     }
     println!();
 }
@@ -128,7 +153,12 @@ fn memory_kib(pid: Pid) -> (u64, u64) {
 /// CPU time used so far, milliseconds (`/proc/PID/stat`, fields 14 and 15, in clock ticks of 10 ms).
 fn cpu_ms(pid: Pid) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks = |index: usize| fields[index].parse::<u64>().unwrap();
     (ticks(11) + ticks(12)) * 10
 }
