@@ -13,7 +13,11 @@
 //!   column `own` is private memory (what the process adds to the machine), `resident` also counts
 //!   pages of the program file.
 
-#![expect(clippy::print_stdout, reason = "a bench prints its table")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints its table"
+)]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -21,6 +25,7 @@
 )]
 #![expect(
     dead_code,
+    unused_imports,
     reason = "the tests use more of the harness than the benches"
 )]
 
