@@ -24,6 +24,7 @@ pub mod scheduler;
 pub mod setup;
 pub mod store;
 pub mod supervisor;
+pub mod watch;
 pub mod workspaces;
 
 use std::sync::Arc;

@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hostler_proto::error::Failure;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
 use crate::store::{Store, StoreError, meta};
-use crate::{Context, Signals, clock, link, projects, scheduler, workspaces};
+use crate::{Context, Signals, clock, link, projects, scheduler, watch, workspaces};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -69,7 +68,7 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     make_folders(&layout)?;
     let _lock = take_lock(&layout)?;
     let context = open(layout).await?;
-    recover(&context).await?;
+    recover(&context).await;
     let mut parts = Parts::new(shutdown.child_token());
     start(&context, &mut parts);
     let ended = parts.until(&shutdown).await;
@@ -79,26 +78,24 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     ended
 }
 
-/// Brings to an end what the last daemon was in the middle of, before anything new begins.
-async fn recover(context: &Context) -> Result<(), DaemonError> {
-    let failed = |part| {
-        move |failure: Failure| DaemonError::Stopped {
-            part,
-            reason: failure.message,
-        }
-    };
-    projects::recover(context, clock::wall())
-        .await
-        .map_err(failed("recovery of projects"))?;
-    workspaces::recover(context, clock::wall())
-        .await
-        .map_err(failed("recovery of workspaces"))
+/// Settles what the last life left unfinished. What cannot be settled now is told and left to the
+/// next look; it does not stop the daemon.
+async fn recover(context: &Context) {
+    let now = clock::wall();
+    if let Err(failure) = projects::recover(context, now).await {
+        tracing::warn!(%failure, "could not settle unfinished clones");
+    }
+    if let Err(failure) = workspaces::recover(context, now).await {
+        tracing::warn!(%failure, "could not settle unfinished workspaces");
+    }
 }
 
 /// Starts every long-lived part, each after what it builds on.
 fn start(context: &Context, parts: &mut Parts) {
     let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
     parts.spawn("scheduler", scheduler);
+    let watch = watch::task::run(context.clone(), parts.stop.clone());
+    parts.spawn("watch", watch);
     let (local, context, stop) = (
         Dispatch::new(context.clone()),
         context.clone(),
