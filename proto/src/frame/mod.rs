@@ -315,3 +315,6 @@ fn typed<T: for<'de> Deserialize<'de>>(
         source,
     })
 }
+
+#[cfg(test)]
+mod tests;

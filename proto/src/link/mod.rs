@@ -157,3 +157,6 @@ impl Chance {
         self.next().checked_rem(bound).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests;
