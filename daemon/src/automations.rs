@@ -14,8 +14,8 @@ use hostler_proto::time::UtcMillis;
 use crate::Context;
 use crate::store::{StoreError, Tx, automations, meta, runs};
 
-const REVISION_KEY: &str = "desired_revision";
-const HASH_KEY: &str = "desired_hash";
+pub(crate) const REVISION_KEY: &str = "desired_revision";
+pub(crate) const HASH_KEY: &str = "desired_hash";
 
 /// Revision and hash of the desired state this host has applied.
 pub async fn applied(context: &Context) -> Result<(u64, String), StoreError> {

@@ -16,7 +16,7 @@ use crate::setup::task::Supervisors;
 use crate::store::Tx;
 use crate::store::commands::{self, Outcome};
 use crate::store::runs::LogState as LogRow;
-use crate::{Context, automations, clock, host, logs, projects, workspaces};
+use crate::{Context, announce, automations, clock, enrol, host, logs, projects, workspaces};
 
 /// Replies that need not be kept for ever are kept this long.
 const KEEP_REPLIES_MS: i64 = 10 * 60_000;
@@ -107,6 +107,18 @@ impl Dispatch {
         outcome
     }
 
+    /// Notes which control plane this session is with.
+    async fn note_server(&self) -> Result<(), Failure> {
+        match enrol::identity(self.context.layout.home()) {
+            Ok(Some(identity)) => {
+                let server = format!("{}/{}", identity.server_id, identity.host_id);
+                Ok(announce::server(&self.context, &server, clock::wall()).await?)
+            }
+            // The link says by itself what is wrong with an identity.
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
     /// Runs going on, and runs whose log is not wholly delivered, newest first.
     async fn marks(&self) -> Result<Vec<RunMark>, Failure> {
         let marks = self.context.store.run_marks(MOST_MARKS).await?;
@@ -135,6 +147,7 @@ impl Dispatch {
 
 impl Local for Dispatch {
     async fn hello(&self) -> Result<HelloFacts, Failure> {
+        self.note_server().await?;
         let store = &self.context.store;
         let (applied_revision, applied_hash) = automations::applied(&self.context).await?;
         let starts = store.meta(START_COUNTER_KEY).await?;

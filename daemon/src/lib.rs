@@ -2,6 +2,7 @@
 //! and runs agents unattended, whether or not the control plane can be reached.
 
 pub mod agents;
+mod announce;
 pub mod automations;
 pub mod busy;
 pub mod clock;

@@ -14,10 +14,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::agents::{Agents, AgentsError};
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
 use crate::store::{Store, StoreError, meta};
-use crate::{Context, Signals, clock, link, projects, scheduler, watch, workspaces};
+use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
 
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
@@ -47,6 +48,9 @@ pub enum DaemonError {
     /// The owner's settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The owner's agents are wrong.
+    #[error(transparent)]
+    Agents(#[from] AgentsError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,6 +96,8 @@ async fn recover(context: &Context) {
 
 /// Starts every long-lived part, each after what it builds on.
 fn start(context: &Context, parts: &mut Parts) {
+    let facts = host::task::run(context.clone(), parts.stop.clone());
+    parts.spawn("look at the host", facts);
     let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
     parts.spawn("scheduler", scheduler);
     let watch = watch::task::run(context.clone(), parts.stop.clone());
@@ -108,6 +114,8 @@ fn start(context: &Context, parts: &mut Parts) {
 
 pub(crate) async fn open(layout: Layout) -> Result<Context, DaemonError> {
     let config = Config::load(&layout)?;
+    // Only to refuse a wrong file at once; who needs agents reads them anew.
+    drop(Agents::load(&layout.agents_file())?);
     let signals = Arc::new(Signals::default());
     let woken = Arc::clone(&signals);
     let store = Store::open(&layout.database(), move || woken.outbox.notify_one()).await?;

@@ -186,6 +186,15 @@ pub async fn unfinished_of(
     .collect()
 }
 
+/// No log is to be delivered any more: there is nobody to deliver them to.
+pub async fn forget_logs(tx: &mut Tx) -> Result<(), StoreError> {
+    sqlx::query("UPDATE runs SET log_delivered = 1 WHERE log_delivered = 0")
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("forgets logs"))?;
+    Ok(())
+}
+
 /// Whether a run has ended; none when it is unknown.
 pub async fn is_final(tx: &mut Tx, id: RunId) -> Result<Option<bool>, StoreError> {
     let row = sqlx::query("SELECT final FROM runs WHERE id = $1")
