@@ -1,14 +1,14 @@
 //! Whom things belong to: to another organization nothing here exists, and a colleague without
 //! access to a host sees none of it and changes none of its owner's automations.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::bad_input::Things;
-use crate::harness::{Ended, Home, Mcp, Repo, Service, secs};
+use crate::harness::{Home, Mcp, Repo, Service};
 
 const OTHER_KEY: &str = "sk_live_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// Its SHA-256, as the catalog keeps it.
+const OTHER_HASH: &str = "5647bdab3eff6c5d42956a5199554c4a9b22c23748447c87729bd3f0adc62d22";
 
 #[test]
 fn nothing_exists_for_another_organization() {
@@ -107,9 +107,7 @@ fn a_revoked_or_expired_key_is_refused_at_once() {
     for change in ["revoked_at = 1", "revoked_at = NULL, expires_at = 1"] {
         sql(
             &home,
-            &[&format!(
-                "UPDATE tokens SET {change} WHERE id = 'other-token'"
-            )],
+            &[&format!("UPDATE tokens SET {change} WHERE id = '@TOKEN'")],
         );
         assert_eq!(other.send("tools/list", json!({})).status, 401, "{change}");
     }
@@ -165,37 +163,38 @@ fn add_member(home: &Home, up: &Service, which: &str) -> Mcp {
     let organization = if same {
         "(SELECT org_id FROM tokens LIMIT 1)"
     } else {
-        "'other-org'"
+        "'@ORG'"
     };
     let member = "INSERT INTO members (org_id, user_id, role, created_at) VALUES";
-    sql(home, &[
-        "INSERT INTO organizations (id, name, created_at) VALUES ('other-org', 'Other', 0)",
-        "INSERT INTO users (id, email, email_key, name, created_at)
-         VALUES ('other-user', 'other@example.com', 'other@example.com', 'Other', 0)",
-        &format!("{member} ({organization}, 'other-user', 'member', 0)"),
-        &format!(
+    sql(
+        home,
+        &[
+            "INSERT INTO organizations (id, name, created_at) VALUES ('@ORG', 'Other', 0)",
+            "INSERT INTO users (id, email, email_key, name, created_at)
+         VALUES ('@USER', 'other@example.com', 'other@example.com', 'Other', 0)",
+            &format!("{member} ({organization}, '@USER', 'member', 0)"),
+            &format!(
             "INSERT INTO tokens (id, kind, hash, prefix, org_id, user_id, name, scopes, created_at)
-             SELECT 'other-token', kind, 'HASH', prefix, {organization}, 'other-user', 'other', scopes, 0
+             SELECT '@TOKEN', kind, '@HASH', prefix, {organization}, '@USER', 'other', scopes, 0
              FROM tokens WHERE kind = 'api_key' LIMIT 1"
         ),
-    ]);
+        ],
+    );
     Mcp::new(&up.mcp_url, OTHER_KEY)
 }
 
-/// Changes the catalog under the running program; `HASH` stands for the other key's.
+/// Changes the catalog under the running program; names with `@` stand for ids and the key's hash.
 fn sql(home: &Home, statements: &[&str]) {
-    let script = home.path("change.py");
-    let text = format!(
-        "import hashlib, sqlite3, sys\n\
-         c = sqlite3.connect(sys.argv[1], timeout=10)\n\
-         h = hashlib.sha256(b'{OTHER_KEY}').hexdigest()\n\
-         for s in {statements:?}: c.execute(s.replace('HASH', h))\n\
-         c.commit()\n"
+    let named = |statement: &&str| {
+        let id = |number: u8| format!("01900000-0000-7000-8000-{number:012}");
+        let statement = statement.replace("@ORG", &id(1)).replace("@USER", &id(2));
+        statement
+            .replace("@TOKEN", &id(3))
+            .replace("@HASH", OTHER_HASH)
+    };
+    let statements: Vec<String> = statements.iter().map(named).collect();
+    home.sql(
+        &home.hostler_home().join("control-plane/catalog.db"),
+        &statements,
     );
-    fs::write(&script, text).unwrap();
-    let mut python = home.command("python3");
-    python
-        .arg(script)
-        .arg(home.hostler_home().join("control-plane/catalog.db"));
-    Ended::of(python, secs(20)).ok();
 }

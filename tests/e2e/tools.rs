@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Era, Home, Http, Mcp};
+use crate::harness::{Era, Home, Http, Mcp, Repo};
 
 const TOOLS: [&str; 22] = [
     "automations_create",
@@ -292,15 +292,21 @@ fn a_strange_host_or_origin_is_refused() {
 #[test]
 fn progress_comes_only_when_asked_for() {
     let home = Home::new();
+    let repo = Repo::new(&home, "shop", 50);
     let up = home.up();
-    let arguments = json!({"jsonrpc": "2.0"});
-    let (result, notifications) = up
-        .mcp()
-        .request("tools/call", json!({"name": "hosts_list", "arguments": {}}));
-    assert!(
-        result.is_ok() && notifications.is_empty(),
-        "{notifications:?} {arguments}"
-    );
+    let mcp = up.mcp();
+    let project = mcp.import(&repo);
+    for asked in [false, true] {
+        let name = format!("asked-{asked}");
+        let arguments = json!({"hostId": mcp.host()["id"], "projectId": project, "name": name});
+        let notifications = if asked {
+            mcp.call_with_progress("workspaces_create", arguments).1
+        } else {
+            let params = json!({"name": "workspaces_create", "arguments": arguments});
+            mcp.request("tools/call", params).1
+        };
+        assert_eq!(!notifications.is_empty(), asked, "{notifications:?}");
+    }
 }
 
 #[test]

@@ -198,16 +198,10 @@ fn a_newer_database_is_named_and_left_alone() {
     let home = Home::new();
     home.up().program.stop();
     for database in databases(&home) {
-        let change = |statement: &str| {
-            let script = format!(
-                "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute({statement:?})\nc.commit()"
-            );
-            let mut python = home.command("python3");
-            python.args(["-c", &script]).arg(&database);
-            Ended::of(python, secs(20)).ok();
-        };
+        let change = |statement: &str| home.sql(&database, &[statement.to_owned()]);
         change(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', 1, x'00', 0)",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'from the future', 1, x'00', 0)",
         );
         let said = refused(&home, &home.port().to_string());
         assert!(said.contains("newer"), "{said}");

@@ -162,6 +162,15 @@ impl Home {
         self.run(&["join", &url, "--key", key, "--name", name]).ok();
     }
 
+    /// Changes an SQLite database directly, for states that no tool leads to.
+    #[track_caller]
+    pub(crate) fn sql(&self, database: &Path, statements: &[String]) {
+        const SCRIPT: &str = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=10)\nfor s in sys.argv[2:]: c.execute(s)\nc.commit()";
+        let mut python = self.command("python3");
+        python.args(["-c", SCRIPT]).arg(database).args(statements);
+        Ended::of(python, secs(20)).ok();
+    }
+
     /// Processes of this machine that still run: those with its folder in their environment.
     pub(crate) fn running(&self) -> Vec<Pid> {
         let folder = self.folder.path().as_os_str().as_bytes();

@@ -103,10 +103,13 @@ impl Drop for Program {
             drop(self.child.wait());
         }
         if thread::panicking() {
+            let output = self.output();
+            let last: Vec<&str> = output.lines().rev().take(30).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
             eprintln!(
-                "--- output of process {}\n{}",
+                "--- last words of process {}\n{}",
                 self.child.id(),
-                self.output()
+                last.join("\n")
             );
         }
     }
