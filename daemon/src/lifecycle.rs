@@ -118,6 +118,7 @@ pub(crate) async fn open(layout: Layout) -> Result<Context, DaemonError> {
     drop(Agents::load(&layout.agents_file())?);
     let signals = Arc::new(Signals::default());
     let woken = Arc::clone(&signals);
+    open_private(&layout.database())?;
     let store = Store::open(&layout.database(), move || woken.outbox.notify_one()).await?;
     let starts = count_start(&store).await?;
     tracing::info!(home = %layout.home().display(), starts, "daemon started");
@@ -166,6 +167,8 @@ impl Parts {
     /// Waits until shutdown is asked for, or a part ends by itself.
     async fn until(&mut self, shutdown: &CancellationToken) -> Result<(), DaemonError> {
         tokio::select! {
+            // Parts end the moment they are asked to: being asked is looked at first.
+            biased;
             () = shutdown.cancelled() => Ok(()),
             ended = self.tasks.join_next() => Err(unexpected(ended)),
         }
@@ -214,21 +217,29 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes the home's lock, for as long as the file is held open.
-fn take_lock(layout: &Layout) -> Result<File, DaemonError> {
-    let path = layout.lock();
-    let at = |source| DaemonError::Home {
-        path: path.clone(),
-        source,
-    };
-    let mut file = OpenOptions::new()
+/// Opens a file, made readable for its owner alone where it does not exist.
+fn open_private(path: &Path) -> Result<File, DaemonError> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&path)
-        .map_err(at)?;
+        .open(path)
+        .map_err(|source| DaemonError::Home {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Takes the home's lock, for as long as the file is held open.
+fn take_lock(layout: &Layout) -> Result<File, DaemonError> {
+    let path = layout.lock();
+    let mut file = open_private(&path)?;
+    let at = |source| DaemonError::Home {
+        path: path.clone(),
+        source,
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use hostler_proto::error::{ErrorCode, Failure};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, ConnectOptions, Executor};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
 
 /// A write transaction. It rolls back when dropped.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -129,6 +129,7 @@ impl Store {
             path: path.to_owned(),
             source,
         };
+        try_out(path).await.map_err(open)?;
         let writer = pool(path, 1).await.map_err(open)?;
         sqlx::migrate!("./migrations")
             .run(&writer)
@@ -180,10 +181,14 @@ fn misfit(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
     }
 }
 
+/// Opens the file once by itself: a pool would try a file that is no database again and again.
+async fn try_out(path: &Path) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect_with(&options(path)?).await?;
+    connection.execute(SETTINGS).await?;
+    connection.close().await
+}
+
 async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
-    let options = database_url(path)
-        .parse::<AnyConnectOptions>()?
-        .disable_statement_logging();
     AnyPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
@@ -194,8 +199,14 @@ async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
                 Ok(())
             })
         })
-        .connect_with(options)
+        .connect_with(options(path)?)
         .await
+}
+
+fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
+    Ok(database_url(path)
+        .parse::<AnyConnectOptions>()?
+        .disable_statement_logging())
 }
 
 /// `sqlite://` and the path, with every byte escaped that a URL could take for something else.
