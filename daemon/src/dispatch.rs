@@ -12,7 +12,7 @@ use hostler_proto::ids::{CommandId, RunId};
 use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
 
 use crate::link::{Local, LogPart, ProgressSink};
-use crate::setup::task::Supervisors;
+use crate::runs::task::Runs;
 use crate::store::Tx;
 use crate::store::commands::{self, Outcome};
 use crate::store::runs::LogState as LogRow;
@@ -30,22 +30,22 @@ const MOST_MARKS: usize = 1000;
 #[derive(Debug)]
 pub struct Dispatch {
     context: Context,
-    supervisors: Supervisors,
+    runs: Runs,
     boot_id: String,
 }
 
 impl Dispatch {
     /// Over the daemon's context.
-    pub fn new(context: Context) -> Self {
+    pub fn new(context: Context, runs: Runs) -> Self {
         Self {
-            supervisors: Supervisors::new(context.clone()),
+            runs,
             context,
             boot_id: host::boot_id(),
         }
     }
 
     async fn carry_out(&self, id: CommandId, command: Command, progress: ProgressSink) -> Outcome {
-        let (context, supervise, now) = (&self.context, &self.supervisors, clock::wall());
+        let (context, supervise, now) = (&self.context, &self.runs, clock::wall());
         let kind = commands::kind(&command);
         match command {
             Command::ProjectCreate(create) => {
@@ -260,7 +260,8 @@ mod tests {
         let mut tx = context.store.begin().await.unwrap();
         rows::upsert(&mut tx, &spec).await.unwrap();
         context.store.commit(tx).await.unwrap();
-        (home, Dispatch::new(context))
+        let runs = Runs::new(context.clone()).unwrap();
+        (home, Dispatch::new(context, runs))
     }
 
     async fn send(dispatch: &Dispatch, id: u128, command: Command) -> Outcome {

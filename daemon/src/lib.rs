@@ -21,6 +21,7 @@ pub mod logs;
 pub mod platform;
 pub mod projects;
 pub mod reconcile;
+pub mod runs;
 pub mod scheduler;
 pub mod setup;
 pub mod store;

@@ -14,9 +14,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::agents::{Agents, AgentsError};
+use crate::agents::AgentsError;
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
+use crate::runs::task::Runs;
 use crate::store::{Store, StoreError, meta};
 use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
 
@@ -74,7 +75,7 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     let context = open(layout).await?;
     recover(&context).await;
     let mut parts = Parts::new(shutdown.child_token());
-    start(&context, &mut parts);
+    start(&context, &mut parts)?;
     let ended = parts.until(&shutdown).await;
     context.git.stop();
     parts.stop().await;
@@ -95,27 +96,28 @@ async fn recover(context: &Context) {
 }
 
 /// Starts every long-lived part, each after what it builds on.
-fn start(context: &Context, parts: &mut Parts) {
+fn start(context: &Context, parts: &mut Parts) -> Result<(), DaemonError> {
     let facts = host::task::run(context.clone(), parts.stop.clone());
     parts.spawn("look at the host", facts);
     let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
     parts.spawn("scheduler", scheduler);
     let watch = watch::task::run(context.clone(), parts.stop.clone());
     parts.spawn("watch", watch);
+    let runs = Runs::new(context.clone())?;
+    parts.spawn("runs", runs.clone().serve(parts.stop.clone()));
     let (local, context, stop) = (
-        Dispatch::new(context.clone()),
+        Dispatch::new(context.clone(), runs),
         context.clone(),
         parts.stop.clone(),
     );
     parts.spawn("link", async move {
         link::run(&context.layout, Arc::new(local), context.signals, stop).await
     });
+    Ok(())
 }
 
 pub(crate) async fn open(layout: Layout) -> Result<Context, DaemonError> {
     let config = Config::load(&layout)?;
-    // Only to refuse a wrong file at once; who needs agents reads them anew.
-    drop(Agents::load(&layout.agents_file())?);
     let signals = Arc::new(Signals::default());
     let woken = Arc::clone(&signals);
     open_private(&layout.database())?;

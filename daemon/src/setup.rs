@@ -5,8 +5,6 @@
 //! first, then `.superset/config.json`; the worktree's file stands before the repository's, a
 //! `config.local.json` beside it overlays key by key, and scripts are used where no config is.
 
-pub mod task;
-
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;

@@ -1,10 +1,14 @@
 //! The supervisor as a real process: what it ends, what it survives, what it leaves on disk.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::time::Duration;
 
 use hostler_daemon::clock;
@@ -48,7 +52,7 @@ fn spec(steps: Vec<Step>) -> Spec {
 /// One supervised run in its own folder; its supervisor does not outlive the test.
 struct Run {
     temp: tempfile::TempDir,
-    child: Child,
+    pid: u32,
     socket: BufReader<UnixStream>,
 }
 
@@ -58,11 +62,11 @@ impl Run {
         let work = temp.path().join("work");
         std::fs::create_dir(&work).unwrap();
         let dir = RunDir::new(&temp.path().join("run"));
-        let Launched { child, socket } = client::launch(program(), &dir, &spec(&work)).unwrap();
+        let Launched { pid, socket } = client::launch(program(), &dir, &spec(&work)).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         Self {
             temp,
-            child,
+            pid,
             socket: BufReader::new(socket),
         }
     }
@@ -109,9 +113,10 @@ impl Run {
     fn end(&mut self) -> Exit {
         let status = self.until(|status| status.exit.is_some());
         let told = *status.exit.unwrap();
-        self.child.wait().unwrap();
+        eventually("the supervisor's end", || {
+            !client::is_supervised(&self.dir())
+        });
         assert_eq!(Exit::load(&self.dir()).as_ref(), Some(&told));
-        assert!(!client::is_supervised(&self.dir()));
         let log = std::fs::read(self.dir().log()).unwrap();
         assert_eq!(told.log_bytes, log.len() as u64);
         assert_eq!(told.log_crc32, crc32fast::hash(&log));
@@ -167,9 +172,12 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         // Harmless when it has ended; a test that failed leaves nothing behind.
-        self.child.kill().ok();
-        self.child.wait().ok();
-        for pid in self.pids() {
+        let own = i32::try_from(self.pid).unwrap();
+        let mut pids = self.pids();
+        if client::is_supervised(&self.dir()) {
+            pids.push(own);
+        }
+        for pid in pids {
             if let Some(one) = platform::process(pid) {
                 platform::signal_process(pid, one.started, rustix::process::Signal::KILL);
             }
@@ -439,10 +447,17 @@ fn the_run_goes_on_without_the_daemon_and_can_be_attached_again() {
     run.end();
     let log = run.log();
     assert!(log.starts_with(&seen));
-    let expected: String = (1..=2000)
-        .map(|n| format!("line {n}\n"))
-        .collect::<String>()
-        + "end\n";
+    let lines: Vec<String> = (1..=2000)
+        .map(|n| {
+            format!(
+                "line {n}
+"
+            )
+        })
+        .collect();
+    let expected = lines.concat()
+        + "end
+";
     assert_eq!(log, expected);
 }
 
@@ -484,7 +499,7 @@ fn a_second_supervisor_refuses() {
 fn a_terminated_supervisor_ends_its_run_with_a_record() {
     let mut run = Run::script("echo $$ > pid.agent; echo ready; exec tail -f /dev/null");
     run.until_output("ready");
-    let own = platform::process(i32::try_from(run.child.id()).unwrap()).unwrap();
+    let own = platform::process(i32::try_from(run.pid).unwrap()).unwrap();
     platform::signal_process(own.pid, own.started, rustix::process::Signal::TERM);
     let exit = run.end();
     assert!(matches!(exit.ended, Ended::Cancelled { .. }), "{exit:?}");
@@ -503,14 +518,14 @@ fn a_tied_run_ends_with_whoever_asked() {
     });
     run.until_output("ready");
     run.socket = BufReader::new(UnixStream::pair().unwrap().0);
-    run.child.wait().unwrap();
+    eventually("the end", || !client::is_supervised(&run.dir()));
     let exit = Exit::load(&run.dir()).unwrap();
     assert!(matches!(exit.ended, Ended::Cancelled { .. }), "{exit:?}");
     run.assert_all_gone(1);
 }
 
-#[test]
-fn setup_commands_give_a_report_and_leave_no_folder() {
+#[tokio::test]
+async fn setup_commands_give_a_report_and_leave_no_folder() {
     let temp = tempfile::tempdir().unwrap();
     let commands = |texts: &[&str]| Commands {
         kind: StepKind::Setup,
@@ -520,32 +535,24 @@ fn setup_commands_give_a_report_and_leave_no_folder() {
         limit_ms: 1_000,
     };
     let dir = temp.path().join("steps");
-    let good = commands::run(
-        program(),
-        &dir,
-        &commands(&["echo a > made", "cat made"]),
-        |_| {},
-    )
-    .unwrap();
+    let good = commands::run(program(), &dir, &commands(&["echo a > made", "cat made"]))
+        .await
+        .unwrap();
     assert!(good.ok, "{good:?}");
     assert!(good.last_lines.ends_with("\na"), "{good:?}");
     let bad = commands::run(
         program(),
         &dir,
         &commands(&["echo why >&2; exit 9", "touch no"]),
-        |_| {},
     )
+    .await
     .unwrap();
     assert_eq!((bad.ok, bad.exit_code), (false, Some(9)));
     assert_eq!(bad.failed_command.as_deref(), Some("echo why >&2; exit 9"));
     assert!(bad.last_lines.contains("why"), "{bad:?}");
-    let slow = commands::run(
-        program(),
-        &dir,
-        &commands(&["exec tail -f /dev/null"]),
-        |_| {},
-    )
-    .unwrap();
+    let slow = commands::run(program(), &dir, &commands(&["exec tail -f /dev/null"]))
+        .await
+        .unwrap();
     assert_eq!((slow.ok, slow.exit_code), (false, None));
     assert!(!dir.exists() && !temp.path().join("no").exists());
 }
@@ -602,16 +609,15 @@ fn a_full_disk_ends_the_run_in_a_defined_state() {
     let work = tempfile::tempdir().unwrap();
     let script =
         "echo $$ > pid.agent; while :; do echo a line that fills the disk bit by bit; done";
-    let mut launched =
+    let launched =
         client::launch(program(), &dir, &spec(vec![agent(script, work.path())])).unwrap();
     launched.socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    launched.socket.flush().unwrap();
     let mut last = None;
     for line in BufReader::new(&launched.socket).lines() {
         let status: Status = serde_json::from_str(&line.unwrap()).unwrap();
         last = status.exit;
     }
-    launched.child.wait().unwrap();
+    eventually("the end", || !client::is_supervised(&dir));
     let exit = Exit::load(&dir).unwrap();
     assert_eq!(last.as_deref(), Some(&exit));
     assert!(matches!(exit.ended, Ended::SpoolFailed { .. }), "{exit:?}");

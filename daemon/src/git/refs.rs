@@ -133,6 +133,23 @@ pub fn branch_of(git: &Git, repo: &Repo, path: &Path) -> Result<Option<String>, 
     }
 }
 
+/// The commit the checkout at `path` is on; `None` when it has none yet.
+pub fn head_of(git: &Git, repo: &Repo, path: &Path) -> Result<Option<CommitId>, Error> {
+    match repo.engine {
+        Engine::Native => {
+            let git2 = git2::Repository::open(path)
+                .map_err(Error::git2(format!("opening {}", path.display())))?;
+            let head = git2.head().and_then(|head| head.peel_to_commit());
+            Ok(head.ok().map(|commit| commit.id().to_string()))
+        }
+        Engine::System(_) => {
+            let args = ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"];
+            let output = git.attempt(path, "reading HEAD", &args)?;
+            Ok(output.status.success().then(|| output.text()))
+        }
+    }
+}
+
 /// The project's default branch: the remote's, else the main checkout's, else main or master.
 pub fn default_branch(git: &Git, repo: &Repo) -> Result<String, Error> {
     if let Some(remote) = remote_name(git, repo)?

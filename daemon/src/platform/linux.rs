@@ -97,20 +97,16 @@ pub fn working_folder(pid: i32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
+/// The user's login name, from /etc/passwd, see passwd(5).
+pub fn user_name() -> String {
+    account_field(0).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
 /// The user's login shell: `SHELL`, else the one in /etc/passwd.
 pub fn login_shell() -> PathBuf {
-    let of_account = || {
-        let uid = rustix::process::getuid().as_raw().to_string();
-        let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
-        let mut lines = accounts
-            .lines()
-            .map(|line| line.split(':').collect::<Vec<_>>());
-        let account = lines.find(|fields| fields.get(2) == Some(&uid.as_str()))?;
-        account.get(6).map(PathBuf::from)
-    };
     std::env::var_os("SHELL")
         .map(PathBuf::from)
-        .or_else(of_account)
+        .or_else(|| account_field(6).map(PathBuf::from))
         .filter(|shell| shell.is_absolute())
         .unwrap_or_else(|| PathBuf::from("/bin/sh"))
 }
@@ -120,6 +116,16 @@ fn clock_ms(clock: ClockId) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds * 1000 + nanos / 1_000_000
+}
+
+fn account_field(at: usize) -> Option<String> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = accounts
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let account = lines.find(|fields| fields.get(2) == Some(&uid.as_str()))?;
+    account.get(at).map(|field| (*field).to_owned())
 }
 
 /// The command's name may hold anything, spaces and parentheses too: fields begin after the last `)`.

@@ -85,6 +85,12 @@ pub fn working_folder(pid: i32) -> Option<PathBuf> {
     )?
 }
 
+/// The user's login name where the environment does not tell it: launchd always sets `USER`, so
+/// this is only the number.
+pub fn user_name() -> String {
+    rustix::process::getuid().as_raw().to_string()
+}
+
 /// The user's login shell: `SHELL`, else the system's default.
 pub fn login_shell() -> PathBuf {
     std::env::var_os("SHELL")

@@ -19,8 +19,8 @@ const LONGEST_ADDRESS: usize = 100;
 /// A supervisor that was just started.
 #[derive(Debug)]
 pub struct Launched {
-    /// Its process; to be waited for once the socket has ended.
-    pub child: Child,
+    /// Its process' number, for people; nothing is ever sent to it.
+    pub pid: u32,
     /// Statuses come out, requests go in.
     pub socket: UnixStream,
 }
@@ -43,7 +43,17 @@ pub fn launch(program: &Path, dir: &RunDir, spec: &Spec) -> io::Result<Launched>
         .stdout(Stdio::from(OwnedFd::from(theirs)))
         .stderr(Stdio::from(private_file(&dir.own_errors())?))
         .spawn()?;
-    Ok(Launched { child, socket })
+    let pid = child.id();
+    take_note_of_end(child);
+    Ok(Launched { pid, socket })
+}
+
+/// Waits for the process on a thread of its own, however long it takes and whoever forgets it: an
+/// ended child nobody waits for stays in the process table.
+fn take_note_of_end(mut child: Child) {
+    let waiting = std::thread::Builder::new().name("supervisor-wait".to_owned());
+    // Without a thread it stays in the table until the daemon ends, which harms nobody.
+    drop(waiting.spawn(move || child.wait()));
 }
 
 /// Whether a supervisor lives for this run folder.

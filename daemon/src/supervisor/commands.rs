@@ -2,10 +2,12 @@
 //! left behind, ended with the daemon that asked. For workspaces made or removed outside a run.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use hostler_proto::command::SetupReport;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
 
 use super::client;
 use super::record::{Ended, Exit, Grace, Limits, RunDir, Spec, Status, Step, StepKind};
@@ -43,18 +45,29 @@ pub fn steps(kind: StepKind, texts: &[String], folder: &Path) -> Vec<Step> {
     texts.iter().map(step).collect()
 }
 
-/// Runs the commands and waits for their end. `program` is what is started as
-/// `<program> supervise <dir>`; `dir` is a fresh folder for this call and is removed at the end.
-/// `on_output` hears the size of the log whenever it grew.
-pub fn run(
-    program: &Path,
-    dir: &Path,
-    commands: &Commands,
-    mut on_output: impl FnMut(u64),
-) -> io::Result<SetupReport> {
+/// Runs the commands to their end. `program` is what is started as `<program> supervise <dir>`;
+/// `dir` is a fresh folder for this call and is removed at the end. Dropping the future ends them.
+pub async fn run(program: &Path, dir: &Path, commands: &Commands) -> io::Result<SetupReport> {
     let dir = RunDir::new(dir);
     let begun_ms = crate::clock::now().awake_ms;
-    let spec = Spec {
+    let launched = client::launch(program, &dir, &spec(commands))?;
+    launched.socket.set_nonblocking(true)?;
+    let mut lines = BufReader::new(UnixStream::from_std(launched.socket)?).lines();
+    let mut told = None;
+    while let Ok(Some(line)) = lines.next_line().await {
+        told = serde_json::from_str::<Status>(&line)?.exit.or(told);
+    }
+    let duration_ms = crate::clock::now().awake_ms.saturating_sub(begun_ms);
+    let report = match Exit::load(&dir).or(told.map(|exit| *exit)) {
+        Some(exit) => report(&exit, &tail(&dir), duration_ms),
+        None => return Err(io::Error::other(own_error(&dir))),
+    };
+    std::fs::remove_dir_all(dir.path())?;
+    Ok(report)
+}
+
+fn spec(commands: &Commands) -> Spec {
+    Spec {
         steps: steps(commands.kind, &commands.texts, &commands.folder),
         env: commands.env.clone(),
         limits: Limits {
@@ -63,28 +76,7 @@ pub fn run(
         },
         grace: Grace::default(),
         tied: true,
-    };
-    let mut launched = client::launch(program, &dir, &spec)?;
-    let mut told = None;
-    for line in BufReader::new(&launched.socket).lines() {
-        let Some(status) = line
-            .ok()
-            .and_then(|line| serde_json::from_str::<Status>(&line).ok())
-        else {
-            break;
-        };
-        on_output(status.log);
-        told = status.exit.or(told);
     }
-    launched.child.wait()?;
-    let duration_ms = crate::clock::now().awake_ms.saturating_sub(begun_ms);
-    let exit = Exit::load(&dir).or(told.map(|exit| *exit));
-    let report = match exit {
-        Some(exit) => report(&exit, &tail(&dir), duration_ms),
-        None => return Err(io::Error::other(own_error(&dir))),
-    };
-    std::fs::remove_dir_all(dir.path())?;
-    Ok(report)
 }
 
 fn report(exit: &Exit, tail: &str, duration_ms: u64) -> SetupReport {

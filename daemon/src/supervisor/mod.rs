@@ -17,6 +17,7 @@ pub mod record;
 pub mod redact;
 pub mod spool;
 mod steps;
+pub mod strays;
 mod tree;
 mod wakeup;
 mod watch;

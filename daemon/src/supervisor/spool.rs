@@ -313,6 +313,27 @@ pub fn index(dir: &RunDir) -> io::Result<Vec<Record>> {
     Ok(records.iter().filter_map(Record::decode).collect())
 }
 
+/// Gives the agent's standard output, in order and in pieces. Where the end of a large log was
+/// appended from the ring, standard error is mixed in.
+pub fn read_output(dir: &RunDir, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    for record in index(dir)? {
+        if !matches!(record.stream, Stream::Out | Stream::Mixed) {
+            continue;
+        }
+        let (mut at, end) = (record.offset, record.offset + u64::from(record.length));
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(COPY_BYTES);
+            let bytes = read(dir, at, most.min(COPY_BYTES))?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            take(&bytes);
+            at += bytes.len() as u64;
+        }
+    }
+    Ok(())
+}
+
 /// The last `count` lines of a text, the first of them whole only if the text has its beginning.
 pub fn last_lines(bytes: &[u8], count: usize) -> String {
     let text = String::from_utf8_lossy(bytes);

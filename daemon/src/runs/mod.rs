@@ -1,0 +1,137 @@
+//! Runs: from a queued row to an outcome. What to do next is decided here and in [`launch`] and
+//! [`outcome`], purely; [`task`] does it.
+//!
+//! Invariant: a row that was launched is never launched again; it is attached to, finished from its
+//! record, or `lost`. Recovery is no case of its own: every row is looked at in the same way,
+//! whether it was made a moment ago or by the daemon before.
+
+pub mod environment;
+pub mod launch;
+mod machine;
+pub mod outcome;
+mod place;
+pub mod retention;
+pub mod task;
+
+use hostler_proto::run::RunState;
+
+use crate::store::runs::RunRow;
+use crate::supervisor::record::Exit;
+
+/// What the run folder shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// A supervisor holds the lock.
+    pub supervised: bool,
+    /// The record it left.
+    pub exit: Option<Exit>,
+}
+
+/// What to do with a run that nobody in this daemon works on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Nothing: it is over.
+    Nothing,
+    /// It has not begun: start it when there is room.
+    Start,
+    /// It was being prepared and was not launched: prepare it, it has its room already.
+    Prepare,
+    /// Its supervisor lives: attach.
+    Attach,
+    /// Its supervisor has left a record: finish from it.
+    Finish(Box<Exit>),
+    /// It was asked to end before it was launched.
+    CancelUnlaunched {
+        /// Who asked.
+        by: String,
+    },
+    /// Launched, no supervisor, no record.
+    Lose,
+}
+
+/// Decides about one row from what its folder shows.
+pub fn next(row: &RunRow, seen: Seen) -> Next {
+    if row.run.state.is_final() {
+        return Next::Nothing;
+    }
+    if row.launched_at.is_some() {
+        return match (seen.exit, seen.supervised) {
+            (Some(exit), _) => Next::Finish(Box::new(exit)),
+            (None, true) => Next::Attach,
+            (None, false) => Next::Lose,
+        };
+    }
+    if let Some(by) = &row.cancel_requested {
+        return Next::CancelUnlaunched { by: by.clone() };
+    }
+    match row.run.state {
+        RunState::Queued => Next::Start,
+        RunState::Preparing { .. } => Next::Prepare,
+        // A process without a launch cannot be: such a row was not written by this program.
+        RunState::Running { .. } => Next::Lose,
+        RunState::Finished(_) | RunState::Skipped { .. } => Next::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hostler_proto::time::UtcMillis;
+
+    use super::*;
+    use crate::supervisor::record::Ended;
+
+    fn exit() -> Exit {
+        Exit {
+            ended: Ended::ByItself,
+            steps: vec![],
+            finished_at: UtcMillis(9),
+            log_bytes: 0,
+            log_crc32: 0,
+            peak_memory_bytes: 0,
+            cpu_ms: 0,
+            leftovers: 0,
+        }
+    }
+
+    fn seen(supervised: bool, exit: Option<Exit>) -> Seen {
+        Seen { supervised, exit }
+    }
+
+    #[test]
+    fn a_launched_run_is_never_started_again() {
+        let mut row = launch::tests::row("shell", "true");
+        row.launched_at = Some(UtcMillis(1));
+        for state in [
+            RunState::Queued,
+            RunState::Preparing {
+                since: UtcMillis(1),
+            },
+            RunState::Running {
+                started_at: UtcMillis(1),
+            },
+        ] {
+            row.run.state = state;
+            assert_eq!(next(&row, seen(true, None)), Next::Attach);
+            assert_eq!(next(&row, seen(false, None)), Next::Lose);
+            let finish = Next::Finish(Box::new(exit()));
+            assert_eq!(next(&row, seen(false, Some(exit()))), finish);
+            assert_eq!(next(&row, seen(true, Some(exit()))), finish);
+        }
+    }
+
+    #[test]
+    fn what_was_not_launched_starts_unless_its_end_was_asked_for() {
+        let mut row = launch::tests::row("shell", "true");
+        assert_eq!(next(&row, seen(false, None)), Next::Start);
+        row.run.prepare(UtcMillis(2)).unwrap();
+        assert_eq!(next(&row, seen(false, None)), Next::Prepare);
+        row.cancel_requested = Some("ada".into());
+        let cancel = Next::CancelUnlaunched { by: "ada".into() };
+        assert_eq!(next(&row, seen(false, None)), cancel);
+        row.run.state = RunState::Running {
+            started_at: UtcMillis(1),
+        };
+        row.cancel_requested = None;
+        assert_eq!(next(&row, seen(false, None)), Next::Lose);
+    }
+}

@@ -1,0 +1,662 @@
+//! The shell around [`super::next`]: takes up runs, follows their supervisors, records what happened.
+//!
+//! Invariant: every change of a run and its event are one transaction, and a supervisor is started
+//! only after the transaction that says so. Stopping the daemon stops only the following.
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hostler_proto::automation::RunTarget;
+use hostler_proto::command::SetupReport;
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{RunId, WorkspaceId};
+use hostler_proto::run::{BadTransition, Finished, Outcome, Run, RunResult, RunState};
+use hostler_proto::time::UtcMillis;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::launch::{Launch, Means, launch};
+use super::machine::Machine;
+use super::place::{self, Prepared};
+use super::{Next, Seen, environment, outcome, retention};
+use crate::agents::{AgentsError, Reader, Report};
+use crate::setup::{Later, Steps, Supervise};
+use crate::store::runs::{self as rows, Place, RunRow};
+use crate::supervisor::commands::{self, Commands};
+use crate::supervisor::record::{Exit, Grace, Request, RunDir, Status, StepKind};
+use crate::supervisor::{client, spool, strays};
+use crate::{Context, clock};
+
+/// A look at the rows although nothing woke us: a bound on the harm of a lost wake-up.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Pause before a run is taken up again after its record could not be written.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Pause before attaching again to a supervisor that lives and does not answer: it is just
+/// starting, or just ending.
+const ATTACH_AGAIN: Duration = Duration::from_millis(50);
+
+/// Folder of setup and teardown commands outside runs, in the host's folder.
+const STEPS: &str = "steps";
+
+/// Time between two rounds of deleting old spools.
+const RETENTION: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Grace for what a killed supervisor left behind.
+const STRAYS_GRACE: Grace = Grace {
+    int_ms: 2_000,
+    term_ms: 3_000,
+};
+
+/// This host's runs, shared by handle.
+#[derive(Clone, Debug)]
+pub struct Runs(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    context: Context,
+    machine: Machine,
+    /// Runs this daemon works on, with what asks for their end.
+    active: Mutex<BTreeMap<RunId, CancellationToken>>,
+    /// A run or a list of commands has ended.
+    ended: Notify,
+}
+
+/// How the following of a supervisor came to an end.
+enum Followed {
+    /// The daemon stops; the run goes on.
+    Stopped,
+    /// The supervisor is gone, with its record if it told one.
+    Gone(Option<Box<Exit>>),
+}
+
+impl Runs {
+    /// Over the daemon's context. Fails only when `agents.toml` cannot be used.
+    pub fn new(context: Context) -> Result<Self, AgentsError> {
+        Ok(Self(Arc::new(Shared {
+            machine: Machine::new(&context.layout)?,
+            context,
+            active: Mutex::default(),
+            ended: Notify::new(),
+        })))
+    }
+
+    /// Takes up and follows runs until `stop`.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), String> {
+        let mut tasks = JoinSet::new();
+        let steps = self.0.context.layout.host().join(STEPS);
+        tasks.spawn_blocking(move || remove_abandoned(&steps));
+        let mut retention = tokio::time::interval(RETENTION);
+        while !stop.is_cancelled() {
+            if let Err(failure) = self.look(&mut tasks, &stop).await {
+                tracing::error!(%failure, "runs cannot be looked at");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.0.context.signals.runs.notified() => {}
+                Some(_) = tasks.join_next() => {}
+                _ = retention.tick() => drop(tasks.spawn(self.clone().delete_spools())),
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Takes up every row that needs something and that nobody works on.
+    async fn look(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Failure> {
+        if self.0.machine.should_ask() {
+            let runs = self.clone();
+            tasks.spawn_blocking(move || drop(runs.0.machine.ask_path()));
+        }
+        let room = usize::try_from(self.0.context.config.max_runs).unwrap_or(usize::MAX);
+        for row in self.0.context.store.unfinished_runs().await? {
+            let id = row.run.id;
+            if let Some(cancel) = self.active().get(&id) {
+                if row.cancel_requested.is_some() {
+                    cancel.cancel();
+                }
+                continue;
+            }
+            let next = super::next(&row, self.seen(&row));
+            if next == Next::Nothing || (next == Next::Start && self.active().len() >= room) {
+                continue;
+            }
+            let cancel = CancellationToken::new();
+            if row.cancel_requested.is_some() {
+                cancel.cancel();
+            }
+            self.active().insert(id, cancel.clone());
+            tasks.spawn(self.clone().work(row, next, cancel, stop.clone()));
+        }
+        Ok(())
+    }
+
+    fn active(&self) -> MutexGuard<'_, BTreeMap<RunId, CancellationToken>> {
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dir(&self, id: RunId) -> RunDir {
+        RunDir::new(&self.0.context.layout.runs().join(id.to_string()))
+    }
+
+    fn seen(&self, row: &RunRow) -> Seen {
+        if row.launched_at.is_none() {
+            return Seen {
+                supervised: false,
+                exit: None,
+            };
+        }
+        let dir = self.dir(row.run.id);
+        // The lock first: a supervisor that ends in between has left its record.
+        let supervised = client::is_supervised(&dir);
+        Seen {
+            supervised,
+            exit: Exit::load(&dir),
+        }
+    }
+
+    /// Everything this daemon does for one run.
+    async fn work(
+        self,
+        row: RunRow,
+        next: Next,
+        cancel: CancellationToken,
+        stop: CancellationToken,
+    ) {
+        let id = row.run.id;
+        if let Err(failure) = self.take_up(row, next, &cancel, &stop).await {
+            tracing::error!(run = %id, %failure, "a run cannot be recorded; it is taken up again");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
+        self.active().remove(&id);
+        self.0.ended.notify_waiters();
+    }
+
+    async fn take_up(
+        &self,
+        mut row: RunRow,
+        next: Next,
+        cancel: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        match next {
+            Next::Nothing => Ok(()),
+            Next::Start | Next::Prepare => match self.start(&mut row, cancel, stop).await? {
+                Some(socket) => self.follow_on(row, Some(socket), cancel, stop).await,
+                None => Ok(()),
+            },
+            Next::Attach => self.follow_on(row, None, cancel, stop).await,
+            Next::Finish(exit) => self.finish(row, &exit).await,
+            Next::CancelUnlaunched { by } => {
+                let reason = format!("cancelled by {by} before it started");
+                self.end_unlaunched(row, RunResult::Cancelled, reason).await
+            }
+            Next::Lose => self.lose(row).await,
+        }
+    }
+
+    /// Prepares and launches a run. None when it ended before, or the daemon stops.
+    async fn start(
+        &self,
+        row: &mut RunRow,
+        cancel: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<Option<StdStream>, Failure> {
+        let makes_place = !matches!(row.automation.target, RunTarget::Workspace { .. });
+        if makes_place && row.run.state == RunState::Queued {
+            self.record(row, Run::prepare).await?;
+        }
+        let prepared = place::prepare(&self.0.context, row, clock::wall()).await;
+        if stop.is_cancelled() {
+            return Ok(None);
+        }
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                let reason = sentence(&failure);
+                self.end_unlaunched(row.clone(), RunResult::Failed, reason)
+                    .await?;
+                return Ok(None);
+            }
+        };
+        if cancel.is_cancelled() {
+            let reason = "cancelled before it started".to_owned();
+            row.place = Some(prepared.place);
+            self.end_unlaunched(row.clone(), RunResult::Cancelled, reason)
+                .await?;
+            return Ok(None);
+        }
+        row.place = Some(prepared.place.clone());
+        match self.means_and_launch(row, &prepared).await {
+            Ok(launch) => self.launch(row, launch).await,
+            Err(reason) => {
+                self.end_unlaunched(row.clone(), RunResult::Failed, reason)
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What to launch. An agent that is not found is looked for once more with a fresh PATH.
+    async fn means_and_launch(&self, row: &RunRow, prepared: &Prepared) -> Result<Launch, String> {
+        let (runs, row, prepared) = (self.clone(), row.clone(), prepared.clone());
+        let planned = tokio::task::spawn_blocking(move || {
+            let shared = &runs.0;
+            let dir = runs.dir(row.run.id);
+            let plan = || {
+                let means = Means {
+                    agents: &shared.machine.agents,
+                    env: environment::base(&shared.machine.user(), &shared.context.config.env),
+                    max_autonomy: shared.context.config.max_autonomy,
+                    run_dir: dir.path(),
+                    setup: prepared.setup.clone(),
+                };
+                launch(&row, &prepared.place, &means)
+            };
+            plan().or_else(|_| {
+                shared.machine.ask_path();
+                plan()
+            })
+        });
+        planned.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Records the launch, then starts the supervisor.
+    async fn launch(&self, row: &mut RunRow, launch: Launch) -> Result<Option<StdStream>, Failure> {
+        let now = clock::wall();
+        if row.run.state == RunState::Queued {
+            row.run.prepare(now).map_err(|error| wrong(&error))?;
+        }
+        row.launched_at = Some(now);
+        let store = &self.0.context.store;
+        let mut tx = store.begin().await?;
+        if let Some(place) = &row.place {
+            row.run.workspace_id = Some(place.workspace_id);
+            row.run.branch.clone_from(&place.branch);
+            rows::set_place(&mut tx, row.run.id, place).await?;
+        }
+        rows::set_launched(&mut tx, row.run.id, now).await?;
+        rows::update(&mut tx, &row.run, now).await?;
+        store.commit(tx).await?;
+        let (dir, program) = (self.dir(row.run.id), self.program());
+        let launched = tokio::task::spawn_blocking(move || {
+            let program = program?;
+            if let Some((path, text)) = &launch.prompt_file {
+                if let Some(folder) = path.parent() {
+                    std::fs::create_dir_all(folder)?;
+                }
+                std::fs::write(path, text)?;
+            }
+            client::launch(&program, &dir, &launch.spec)
+        });
+        match launched
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        {
+            Ok(launched) => Ok(Some(launched.socket)),
+            Err(error) => {
+                let reason = format!("its supervisor cannot be started: {error}");
+                self.end_unlaunched(row.clone(), RunResult::Failed, reason)
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Follows a supervisor to its end, attaching again while it lives, and settles the run.
+    async fn follow_on(
+        &self,
+        mut row: RunRow,
+        socket: Option<StdStream>,
+        cancel: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let dir = self.dir(row.run.id);
+        let mut socket = socket;
+        let mut told = None;
+        while told.is_none() {
+            let stream = match socket.take() {
+                Some(stream) => Some(stream),
+                None => client::attach(&dir).ok(),
+            };
+            if let Some(stream) = stream {
+                match self.follow(&mut row, stream, cancel, stop).await? {
+                    Followed::Stopped => return Ok(()),
+                    Followed::Gone(exit) => told = exit,
+                }
+            }
+            if !client::is_supervised(&dir) {
+                break;
+            }
+            if told.is_none() {
+                if stop.is_cancelled() {
+                    return Ok(());
+                }
+                tokio::time::sleep(ATTACH_AGAIN).await;
+            }
+        }
+        match told.map(|exit| *exit).or_else(|| Exit::load(&dir)) {
+            Some(exit) => self.finish(row, &exit).await,
+            None => self.lose(row).await,
+        }
+    }
+
+    async fn follow(
+        &self,
+        row: &mut RunRow,
+        socket: StdStream,
+        cancel: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<Followed, Failure> {
+        let stream = socket
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(socket));
+        let Ok(stream) = stream else {
+            return Ok(Followed::Gone(None));
+        };
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read).lines();
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Followed::Stopped),
+                () = cancel.cancelled(), if !asked => {
+                    asked = true;
+                    let by = self.who_cancelled(row.run.id).await;
+                    // A supervisor that is gone needs no asking.
+                    write.write_all(&client::line(&Request::Cancel { by })).await.ok();
+                }
+                line = lines.next_line() => {
+                    let Ok(Some(line)) = line else {
+                        return Ok(Followed::Gone(None));
+                    };
+                    let Ok(status) = serde_json::from_str::<Status>(&line) else {
+                        continue;
+                    };
+                    self.0.context.signals.logs.notify_one();
+                    self.note_start(row, &status).await?;
+                    if let Some(exit) = status.exit {
+                        return Ok(Followed::Gone(Some(exit)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn note_start(&self, row: &mut RunRow, status: &Status) -> Result<(), Failure> {
+        let (Some(at), RunState::Preparing { .. }) = (status.agent_started_at, &row.run.state)
+        else {
+            return Ok(());
+        };
+        self.record(row, |run, _| run.start(at)).await
+    }
+
+    async fn who_cancelled(&self, id: RunId) -> String {
+        let row = self.0.context.store.run(id).await;
+        let by = row.ok().flatten().and_then(|row| row.cancel_requested);
+        by.unwrap_or_else(|| "this host".to_owned())
+    }
+
+    /// Changes the run's state and records it.
+    async fn record(
+        &self,
+        row: &mut RunRow,
+        change: impl FnOnce(&mut Run, UtcMillis) -> Result<(), BadTransition>,
+    ) -> Result<(), Failure> {
+        let now = clock::wall();
+        change(&mut row.run, now).map_err(|error| wrong(&error))?;
+        let store = &self.0.context.store;
+        let mut tx = store.begin().await?;
+        rows::update(&mut tx, &row.run, now).await?;
+        Ok(store.commit(tx).await?)
+    }
+
+    /// Settles a run from its supervisor's record.
+    async fn finish(&self, row: RunRow, exit: &Exit) -> Result<(), Failure> {
+        let report = self.report(&row).await;
+        let changes = match &row.place {
+            Some(place) => place::changes(&self.0.context, place).await,
+            None => Outcome::default(),
+        };
+        let finished = outcome::finished(exit, report, &changes);
+        let setup_failed = exit.agent().is_none() && !exit.steps.is_empty();
+        let log = (exit.log_bytes, exit.log_crc32);
+        self.settle(row, finished, log, setup_failed).await
+    }
+
+    /// What the agent said, from its standard output.
+    async fn report(&self, row: &RunRow) -> Report {
+        let agent = self.0.machine.agents.get(&row.automation.agent);
+        let output = agent.map(|agent| agent.output).unwrap_or_default();
+        let dir = self.dir(row.run.id);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut reader = Reader::new(output);
+            spool::read_output(&dir, |bytes| reader.push(bytes))?;
+            Ok::<_, std::io::Error>(reader.finish())
+        });
+        match read.await {
+            Ok(Ok(report)) => report,
+            Ok(Err(_)) | Err(_) => Report::default(),
+        }
+    }
+
+    /// Settles a run that has neither a supervisor nor a record, and ends what is left of it.
+    async fn lose(&self, row: RunRow) -> Result<(), Failure> {
+        let dir = self.dir(row.run.id);
+        let own = row.place.as_ref().filter(|place| place.owned);
+        let own = own.map(|place| PathBuf::from(&place.path));
+        let look = tokio::task::spawn_blocking(move || {
+            let ended = strays::end(&dir, own.as_deref(), STRAYS_GRACE);
+            (ended, spool::measure(&dir).unwrap_or((0, 0)))
+        });
+        let (ended, log) = look.await.unwrap_or((0, (0, 0)));
+        let started_at = match &row.run.state {
+            RunState::Running { started_at } => Some(*started_at),
+            RunState::Queued
+            | RunState::Preparing { .. }
+            | RunState::Finished(_)
+            | RunState::Skipped { .. } => None,
+        };
+        let left = match ended {
+            0 => String::new(),
+            count => format!("; {count} of its processes were still there and were ended"),
+        };
+        let reason = format!("its supervisor vanished without a record{left}");
+        let now = clock::wall();
+        let finished = outcome::unrecorded(RunResult::Lost, reason, started_at, log.0, now);
+        self.settle(row, finished, log, false).await
+    }
+
+    /// Settles a run whose supervisor was never started.
+    async fn end_unlaunched(
+        &self,
+        row: RunRow,
+        result: RunResult,
+        reason: String,
+    ) -> Result<(), Failure> {
+        let finished = outcome::unrecorded(result, reason, None, 0, clock::wall());
+        self.settle(row, finished, (0, 0), false).await
+    }
+
+    /// Records the end with the log's size and checksum, then leaves the workspace as wished.
+    async fn settle(
+        &self,
+        mut row: RunRow,
+        finished: Finished,
+        (bytes, crc): (u64, u32),
+        setup_failed: bool,
+    ) -> Result<(), Failure> {
+        let (now, context) = (clock::wall(), &self.0.context);
+        if let Some(place) = &row.place {
+            row.run.workspace_id = Some(place.workspace_id);
+            row.run.branch.clone_from(&place.branch);
+        }
+        let done = finished.clone();
+        row.run.finish(finished).map_err(|error| wrong(&error))?;
+        let mut tx = context.store.begin().await?;
+        rows::complete_log(&mut tx, row.run.id, bytes, crc).await?;
+        rows::update(&mut tx, &row.run, now).await?;
+        context.store.commit(tx).await?;
+        context.signals.logs.notify_one();
+        context.signals.scheduler.notify_one();
+        tracing::info!(run = %row.run.id, result = done.result.word(), "a run ended");
+        let Some(place) = &row.place else {
+            return Ok(());
+        };
+        if setup_failed && place.owned {
+            let error = done.reason.clone().unwrap_or_default();
+            place::set_up_failed(context, place.workspace_id, &error, now).await?;
+            return Ok(());
+        }
+        let keep = row.automation.policies.keep_workspace;
+        place::leave(context, self, place, keep, &done.outcome, now).await;
+        Ok(())
+    }
+
+    fn program(&self) -> std::io::Result<PathBuf> {
+        match &self.0.context.config.supervisor {
+            Some(program) => Ok(program.clone()),
+            None => std::env::current_exe(),
+        }
+    }
+
+    async fn delete_spools(self) {
+        let (store, now) = (&self.0.context.store, clock::wall());
+        let spools = match store.delivered_spools().await {
+            Ok(spools) => spools,
+            Err(error) => {
+                tracing::warn!(%error, "old logs cannot be looked for");
+                return;
+            }
+        };
+        for id in retention::to_delete(&spools, now) {
+            let folder = self.dir(id).path().to_owned();
+            let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
+            let forgotten = match removed {
+                Ok(Ok(())) => store.spool_deleted(id, now).await.is_ok(),
+                Ok(Err(_)) | Err(_) => false,
+            };
+            if !forgotten {
+                tracing::warn!(run = %id, "an old log cannot be deleted; it is tried again later");
+            }
+        }
+    }
+
+    /// Unfinished runs that work in a workspace.
+    async fn runs_in(&self, workspace: WorkspaceId) -> Result<Vec<RunId>, Failure> {
+        let rows = self.0.context.store.unfinished_runs().await?;
+        let there = |place: &Place| place.workspace_id == workspace;
+        Ok(rows
+            .iter()
+            .filter(|row| row.place.as_ref().is_some_and(there))
+            .map(|row| row.run.id)
+            .collect())
+    }
+
+    async fn end_all_in(&self, workspace: WorkspaceId) -> Result<(), Failure> {
+        loop {
+            let ended = self.0.ended.notified();
+            let there = self.runs_in(workspace).await?;
+            if there.is_empty() {
+                return Ok(());
+            }
+            let store = &self.0.context.store;
+            let mut tx = store.begin().await?;
+            for id in there {
+                rows::request_cancel(&mut tx, id, "the deletion of its workspace").await?;
+            }
+            store.commit(tx).await?;
+            self.0.context.signals.runs.notify_one();
+            ended.await;
+        }
+    }
+
+    async fn run_steps(&self, steps: Steps) -> std::io::Result<SetupReport> {
+        let runs = self.clone();
+        let user = tokio::task::spawn_blocking(move || runs.0.machine.user());
+        let user = user.await.map_err(std::io::Error::other)?;
+        let mut env = environment::base(&user, &self.0.context.config.env);
+        env.extend(steps.env);
+        let commands = Commands {
+            kind: match steps.what {
+                "teardown" => StepKind::Teardown,
+                _ => StepKind::Setup,
+            },
+            texts: steps.commands,
+            folder: steps.dir,
+            env,
+            limit_ms: u64::try_from(steps.limit.as_millis()).unwrap_or(u64::MAX),
+        };
+        let name = hex::encode(clock::random::<8>());
+        let dir = self.0.context.layout.host().join(STEPS).join(name);
+        commands::run(&self.program()?, &dir, &commands).await
+    }
+}
+
+impl Supervise for Runs {
+    fn steps(&self, steps: Steps) -> Later<'_, SetupReport> {
+        Box::pin(async move {
+            self.run_steps(steps)
+                .await
+                .unwrap_or_else(|error| SetupReport {
+                    ok: false,
+                    failed_command: None,
+                    exit_code: None,
+                    duration_ms: 0,
+                    last_lines: format!("the commands cannot be run: {error}"),
+                })
+        })
+    }
+
+    fn vacate(&self, workspace: WorkspaceId) -> Later<'_, ()> {
+        Box::pin(async move {
+            if let Err(failure) = self.end_all_in(workspace).await {
+                tracing::error!(%workspace, %failure, "runs in a workspace cannot be ended");
+            }
+        })
+    }
+}
+
+/// Folders of setup commands whose daemon is gone; those that just end themselves are left alone.
+fn remove_abandoned(steps: &Path) {
+    let entries = std::fs::read_dir(steps).into_iter().flatten().flatten();
+    for folder in entries.map(|entry| entry.path()) {
+        if !client::is_supervised(&RunDir::new(&folder)) {
+            // What cannot be removed now is tried again at the next start.
+            remove(&folder).ok();
+        }
+    }
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// A failure as one reason: what happened and what to do.
+fn sentence(failure: &Failure) -> String {
+    let mut text = failure.message.clone();
+    for more in [&failure.detail, &failure.hint].into_iter().flatten() {
+        text.push_str(". ");
+        text.push_str(more);
+    }
+    text
+}
+
+/// A transition that makes no sense is an error of this program.
+fn wrong(error: &BadTransition) -> Failure {
+    Failure::new(ErrorCode::HostError, error.to_string())
+}
