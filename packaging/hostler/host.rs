@@ -9,7 +9,7 @@ use crate::args::JoinArgs;
 use crate::failure::Failure;
 use crate::home;
 use crate::output;
-use crate::serve::{self, runtime};
+use crate::serve::{self, block_on};
 
 /// Supervises one run: this process's whole life.
 pub(crate) fn supervise(run_dir: &Path) -> ExitCode {
@@ -22,26 +22,25 @@ pub(crate) fn supervise(run_dir: &Path) -> ExitCode {
 pub(crate) fn daemon() -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     serve::log_to_stderr();
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = CancellationToken::new();
         serve::cancel_on_signal(&shutdown)?;
         hostler_daemon::run(&home, shutdown)
             .await
             .map_err(|error| Failure::new(error.to_string()))
-    })?;
+    })??;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn join(args: &JoinArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
-    let enrolled = runtime()?
-        .block_on(hostler_daemon::enrol(
-            &home,
-            &args.url,
-            &args.key,
-            args.name.as_deref(),
-        ))
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let enrolled = block_on(hostler_daemon::enrol(
+        &home,
+        &args.url,
+        &args.key,
+        args.name.as_deref(),
+    ))?
+    .map_err(|error| Failure::new(error.to_string()))?;
     output::line(&format!(
         "This machine is host {} ({}) of {}.",
         enrolled.name, enrolled.host_id, enrolled.url
@@ -52,9 +51,8 @@ pub(crate) fn join(args: &JoinArgs) -> Result<ExitCode, Failure> {
 
 pub(crate) fn leave() -> Result<ExitCode, Failure> {
     let home = home::path()?;
-    let left = runtime()?
-        .block_on(hostler_daemon::leave(&home))
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let left =
+        block_on(hostler_daemon::leave(&home))?.map_err(|error| Failure::new(error.to_string()))?;
     output::line(&format!(
         "This machine is no longer host {} of {}. Its projects and workspaces stay on disk.",
         left.was.name, left.was.url

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hostler_control_plane::{Config, ControlPlane};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,10 +16,13 @@ use crate::home::{self, Credentials};
 use crate::output;
 use crate::paste;
 
+/// How long blocking work may go on after everything else has ended.
+const LEFT_BEHIND_LIMIT: Duration = Duration::from_millis(200);
+
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     log_to_stderr();
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signal(&shutdown)?;
         let config = Config {
@@ -48,24 +52,36 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
             shutdown.clone(),
         ));
         finish(parts, &shutdown).await
-    })?;
+    })??;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     log_to_stderr();
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signal(&shutdown)?;
-        let listen = args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)));
-        let plane = open(Config { home: home.clone(), listen, public_url: args.public_url.clone() }).await?;
+        let listen = args
+            .listen
+            .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)));
+        let plane = open(Config {
+            home: home.clone(),
+            listen,
+            public_url: args.public_url.clone(),
+        })
+        .await?;
         let key = plane.enrolment_key().await.map_err(told)?;
         introduce(&home, &plane)?;
-        output::line("To enrol a machine as a host (single use, 15 minutes; `hostler hosts enrol-key` makes more):")?;
-        output::line(&format!("  hostler join {} --key {key} && hostler daemon\n", plane.url()))?;
+        output::line(
+            "To enrol a machine as a host (single use, 15 minutes; `hostler hosts enrol-key` makes more):",
+        )?;
+        output::line(&format!(
+            "  hostler join {} --key {key} && hostler daemon\n",
+            plane.url()
+        ))?;
         plane.serve(shutdown).await.map_err(told)
-    })?;
+    })??;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,13 +95,17 @@ fn elsewhere(identity: &hostler_daemon::Identity) -> Failure {
     )
 }
 
-/// A small runtime: the work is waiting, not computing.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs to the end on a small runtime: the work is waiting, not computing. Blocking work that nobody
+/// waits for any more (a look for agents) does not keep the process.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(Failure::from)
+        .map_err(Failure::from)?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFT_BEHIND_LIMIT);
+    Ok(result)
 }
 
 /// Log lines go to standard error; `HOSTLER_LOG` filters them (default `warn`).

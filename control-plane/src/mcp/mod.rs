@@ -56,9 +56,13 @@ const INSTRUCTIONS: &str = "Hostler turns machines (hosts) into places where cod
 
 /// The routes of the MCP server.
 pub(crate) fn router(app: &App) -> Router {
+    serving(app, Tools::new(fixtures_asked_for()))
+}
+
+fn serving(app: &App, tools: Tools) -> Router {
     let server = Server {
         app: app.clone(),
-        tools: Tools::new(fixtures_asked_for()),
+        tools,
         work: TaskTracker::new(),
     };
     let config = access::rebinding_rules(&app.server.url)
@@ -107,15 +111,9 @@ impl Server {
             caller,
             progress,
         };
-        let job = self.job(request, call);
-        let telling = async {
-            if let Some(teller) = teller {
-                teller.run().await;
-            }
-        };
-        let both = async { tokio::join!(job, telling).0 };
+        let answered = answered(self.job(request, call), teller);
         tokio::select! {
-            done = both => Ok(done.unwrap_or_else(|error| error::answer(broken(&error)))),
+            done = answered => Ok(done.unwrap_or_else(|error| error::answer(broken(&error)))),
             () = context.ct.cancelled() => Ok(error::answer(no_longer_awaited())),
         }
     }
@@ -248,6 +246,24 @@ impl ServerHandler for Server {
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         not_offered::<ListResourceTemplatesRequestMethod, _>()
     }
+}
+
+/// Waits for the work, telling its progress meanwhile. What waits to be told when the work is done
+/// is told before the answer; whoever still holds a sender then does not hold the answer up.
+async fn answered(
+    job: impl Future<Output = Result<CallToolResult, JoinError>>,
+    teller: Option<progress::Teller>,
+) -> Result<CallToolResult, JoinError> {
+    let Some(mut teller) = teller else {
+        return job.await;
+    };
+    let mut job = std::pin::pin!(job);
+    let done = tokio::select! {
+        done = &mut job => done,
+        () = teller.run() => job.await,
+    };
+    teller.tell_rest().await;
+    done
 }
 
 fn not_offered<M: ConstString, T>() -> Result<T, ErrorData> {

@@ -4,6 +4,7 @@
 //! has gone must not slow the work down. Numbers told to a client only grow, as the protocol asks,
 //! although the work goes through several phases.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hostler_proto::command::Progress;
@@ -66,12 +67,30 @@ impl ProgressSender {
 
 impl Teller {
     /// Tells steps until the work drops its sender or the client is gone.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         while let Some(step) = self.steps.recv().await {
-            let notification = self.notification(&step);
-            if let Err(error) = self.peer.notify_progress(notification).await {
-                tracing::debug!(%error, "the client no longer takes progress");
+            if self.tell(&step).await.is_break() {
                 return;
+            }
+        }
+    }
+
+    /// Tells the steps that wait now.
+    pub(super) async fn tell_rest(mut self) {
+        while let Ok(step) = self.steps.try_recv() {
+            if self.tell(&step).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn tell(&mut self, step: &Progress) -> ControlFlow<()> {
+        let notification = self.notification(step);
+        match self.peer.notify_progress(notification).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                tracing::debug!(%error, "the client no longer takes progress");
+                ControlFlow::Break(())
             }
         }
     }

@@ -464,4 +464,6 @@ pub fn entry_of(path: &Path) -> Option<String> {
 }
 
 #[cfg(test)]
+mod content_tests;
+#[cfg(test)]
 mod tests;

@@ -51,8 +51,8 @@ fn descriptions_are_60_to_120_words_and_name_another_tool() {
         let words = text.split_whitespace().count();
         assert!((60..=120).contains(&words), "{}: {words} words", tool.name);
         let others = names.iter().filter(|name| **name != tool.name);
-        let named = others.filter(|name| text.contains(name.as_str())).count();
-        assert!(named > 0, "{} names no sibling", tool.name);
+        let siblings = others.filter(|name| text.contains(name.as_str())).count();
+        assert!(siblings > 0, "{} names no sibling", tool.name);
         assert!(!text.contains("  "), "{}: double spaces", tool.name);
     }
 }

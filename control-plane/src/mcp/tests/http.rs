@@ -2,8 +2,11 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
+use hostler_proto::ids::{OrgId, UserId};
+use hostler_proto::time::UtcMillis;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::{Served, rpc, served, tool_call};
 use crate::auth::SecretKind;
@@ -43,6 +46,38 @@ impl Served {
     /// A request with what every client sends, and the key.
     fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
         plain(method, path).header("authorization", format!("Bearer {}", self.key))
+    }
+
+    /// Stores a secret of this kind; its id and its text.
+    async fn key_of(
+        &self,
+        org_id: OrgId,
+        user_id: UserId,
+        kind: SecretKind,
+        scopes: &str,
+        expires_at: Option<UtcMillis>,
+    ) -> (Uuid, String) {
+        let now = clock::wall();
+        let secret = crate::auth::Secret::mint(kind, &clock::random());
+        let token = crate::store::tokens::NewToken {
+            id: hostler_proto::ids::uuid_v7(now, &clock::id_entropy()),
+            kind: kind.word().to_owned(),
+            hash: secret.hash().to_string(),
+            prefix: String::new(),
+            org_id,
+            user_id,
+            name: "test".to_owned(),
+            scopes: scopes.to_owned(),
+            audience: None,
+            client_id: None,
+            family_id: None,
+            created_at: now,
+            expires_at,
+        };
+        let mut tx = self.app.store.begin().await.unwrap();
+        crate::store::tokens::insert(&mut tx, &token).await.unwrap();
+        self.app.store.commit(tx).await.unwrap();
+        (token.id, secret.expose().to_owned())
     }
 
     async fn ask(&self, message: &Value) -> Value {
@@ -187,33 +222,19 @@ async fn revoked_expired_and_other_kinds_of_secrets_are_refused() {
         (SecretKind::EnrolmentKey, None, false, "not valid"),
         (SecretKind::RefreshToken, None, false, "not valid"),
     ] {
-        let secret = crate::auth::Secret::mint(kind, &clock::random());
-        let id = hostler_proto::ids::uuid_v7(now, &clock::id_entropy());
-        let token = crate::store::tokens::NewToken {
-            id,
-            kind: kind.word().to_owned(),
-            hash: secret.hash().to_string(),
-            prefix: String::new(),
-            org_id: org,
-            user_id: member.user_id,
-            name: "test".to_owned(),
-            scopes: crate::auth::Scopes::all().to_string(),
-            audience: None,
-            client_id: None,
-            family_id: None,
-            created_at: now,
-            expires_at: expires,
-        };
-        let mut tx = served.app.store.begin().await.unwrap();
-        crate::store::tokens::insert(&mut tx, &token).await.unwrap();
+        let scopes = crate::auth::Scopes::all().to_string();
+        let (id, secret) = served
+            .key_of(org, member.user_id, kind, &scopes, expires)
+            .await;
         if revoked {
+            let mut tx = served.app.store.begin().await.unwrap();
             crate::store::tokens::revoke(&mut tx, org, id, now)
                 .await
                 .unwrap();
+            served.app.store.commit(tx).await.unwrap();
         }
-        served.app.store.commit(tx).await.unwrap();
-        let request = plain(Method::GET, "/mcp")
-            .header("authorization", format!("Bearer {}", secret.expose()));
+        let request =
+            plain(Method::GET, "/mcp").header("authorization", format!("Bearer {secret}"));
         let answer = served.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         let challenge = answer.challenge.unwrap();
@@ -338,4 +359,78 @@ async fn structured_content_and_text_are_the_same_json() {
     let text: Value = serde_json::from_str(text).unwrap();
     assert_eq!(text, result["structuredContent"]);
     assert_eq!(result["isError"], false);
+}
+
+#[tokio::test]
+async fn a_token_without_the_scope_is_forbidden_by_name() {
+    let served = served().await;
+    let owner = crate::store::members::first_owner(&served.app.store).await;
+    let (org, member) = owner.unwrap().unwrap();
+    let reader = served
+        .key_of(org, member.user_id, SecretKind::ApiKey, "tasks:read", None)
+        .await;
+    let ask = async |tool: &str, arguments: Value| {
+        let request = plain(Method::POST, "/mcp").header("x-api-key", &reader.1);
+        let body = tool_call(tool, &arguments).to_string();
+        served.send(request.body(body.into()).unwrap()).await.json()
+    };
+    assert_eq!(
+        ask("tasks_list", json!({})).await["result"]["isError"],
+        false
+    );
+    let refused = ask("tasks_create", json!({"title": "x"})).await;
+    let error = &refused["result"]["structuredContent"]["error"];
+    assert_eq!(error["code"], "forbidden");
+    assert!(error["message"].as_str().unwrap().contains("tasks:write"));
+}
+
+#[tokio::test]
+async fn progress_streams_only_to_those_who_asked_for_it() {
+    let mut served = served().await;
+    served.routes = crate::mcp::serving(&served.app, crate::mcp::tools::Tools::new(true));
+    let mut call = tool_call("test_tool_with_progress", &json!({}));
+    let plain = served.post("/mcp", call.to_string()).await;
+    assert!(plain.content_type.starts_with("application/json"));
+    call["params"]["_meta"] = json!({"progressToken": "t"});
+    let streamed = served.post("/mcp", call.to_string()).await;
+    assert!(streamed.content_type.starts_with("text/event-stream"));
+    let text = String::from_utf8(streamed.body).unwrap();
+    let messages: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .filter_map(|data| serde_json::from_str(data).ok())
+        .collect();
+    let told: Vec<f64> = messages
+        .iter()
+        .filter(|message| message["method"] == "notifications/progress")
+        .map(|message| message["params"]["progress"].as_f64().unwrap())
+        .collect();
+    assert_eq!(told.len(), 3, "{text}");
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    assert_eq!(
+        messages.last().unwrap()["result"]["isError"],
+        false,
+        "the answer comes last"
+    );
+}
+
+/// A client that goes away stops waiting; the work goes on.
+#[tokio::test]
+async fn work_outlives_the_client_that_asked_for_it() {
+    let served = served().await;
+    let (entry, gate) = crate::mcp::fixtures::gated();
+    let tools = crate::mcp::tools::Tools::of(vec![entry]);
+    let routes = crate::mcp::serving(&served.app, tools);
+    let request = served.request(Method::POST, "/mcp");
+    let body = tool_call("test_gated", &json!({})).to_string();
+    let asked = routes.oneshot(request.body(Body::from(body)).unwrap());
+    tokio::select! {
+        _ = asked => panic!("the work is not done yet"),
+        () = gate.begun.notified() => {}
+    }
+    gate.go_on.notify_one();
+    let limit = std::time::Duration::from_secs(10);
+    tokio::time::timeout(limit, gate.done.notified())
+        .await
+        .unwrap();
 }

@@ -102,6 +102,11 @@ impl Tools {
         if fixtures {
             list.extend(super::fixtures::tools());
         }
+        Self::of(list)
+    }
+
+    /// These tools.
+    pub(super) fn of(list: Vec<Entry>) -> Self {
         let names = list.iter().map(|entry| entry.tool.name.to_string());
         let by_name = names.enumerate().map(|(at, name)| (name, at)).collect();
         Self(Arc::new(Inner { list, by_name }))

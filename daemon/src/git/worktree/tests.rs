@@ -1,7 +1,6 @@
 //! Worktrees made, crashed, undone, removed and compared with what git itself makes.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,18 +8,18 @@ use std::thread;
 use super::*;
 use crate::git::fixture::{self, Sample};
 
-struct Bench {
-    tools: Tools,
+pub(super) struct Bench {
+    pub(super) tools: Tools,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tools: Tools::new(fixture::git()),
         }
     }
 
-    fn create(&self, repo: &Repo, plan: &Plan) -> Result<Made, Error> {
+    pub(super) fn create(&self, repo: &Repo, plan: &Plan) -> Result<Made, Error> {
         self.create_until(repo, plan, &|_| ())
     }
 
@@ -32,7 +31,7 @@ impl Bench {
         create(&self.tools, repo, plan, &watch, at)
     }
 
-    fn new_branch(&self, sample: &Sample, branch: &str) -> Plan {
+    pub(super) fn new_branch(&self, sample: &Sample, branch: &str) -> Plan {
         let head = refs::resolve(&self.tools.git, &sample.repo(), "HEAD")
             .unwrap()
             .unwrap();
@@ -375,123 +374,47 @@ fn the_hook_runs_and_its_failure_is_a_warning() {
 }
 
 #[test]
-fn files_are_what_git_would_write() {
-    for attributes in [
-        "",
-        "*.id text ident\n",
-        "*.u16 text working-tree-encoding=UTF-16LE eol=lf\n",
-    ] {
-        for autocrlf in ["false", "true", "input"] {
-            same_files(&rich_sample(attributes, autocrlf));
-        }
-    }
-}
-
-fn same_files(sample: &Sample) {
-    let bench = Bench::new();
-    let theirs = sample.dir().join("theirs");
-    fixture::run(
-        sample.root(),
-        &[
-            "worktree",
-            "add",
-            "-q",
-            "-b",
-            "theirs",
-            theirs.to_str().unwrap(),
-        ],
-    );
-    let plan = bench.new_branch(sample, "ours");
-    bench.create(&sample.repo(), &plan).unwrap();
-    let (ours, expected) = (tree(&plan.path), tree(&theirs));
-    assert_eq!(
-        ours.keys().collect::<Vec<_>>(),
-        expected.keys().collect::<Vec<_>>()
-    );
-    for (path, content) in &expected {
-        assert_eq!(ours.get(path), Some(content), "{path}");
-    }
-    assert!(String::from_utf8_lossy(&ours["crlf.bat"].1).contains("\r\n"));
-    assert!(String::from_utf8_lossy(&ours["shout.up"].1).contains("LOUD"));
-    assert_eq!(fixture::run(&plan.path, &["status", "--porcelain"]), "");
-    let index = |path: &Path| fixture::run(path, &["ls-files", "--stage"]);
-    assert_eq!(index(&plan.path), index(&theirs));
-}
-
-/// Attributes, line endings, encodings, ident, filters, modes, links, odd names, a submodule.
-fn rich_sample(more: &str, autocrlf: &str) -> Sample {
+fn partial_and_sparse_repositories_are_filled_by_git() {
     let sample = Sample::new();
-    let root = sample.root();
-    fixture::run(root, &["config", "filter.loud.clean", "tr A-Z a-z"]);
-    fixture::run(root, &["config", "filter.loud.smudge", "tr a-z A-Z"]);
-    fixture::run(root, &["config", "core.autocrlf", autocrlf]);
-    let attributes = format!(
-        "*.bat text eol=crlf\n*.txt text\n*.bin -text\n*.up filter=loud\n*.old -crlf\nvendor/** -text\n{more}"
-    );
-    let files: [(&str, &[u8]); 14] = [
-        (".gitattributes", attributes.as_bytes()),
-        ("crlf.bat", b"one\ntwo\n"),
-        ("a.id", b"$Id$\n"),
-        ("plain", b"one\ntwo\n"),
-        ("lines.txt", b"one\ntwo\n"),
-        ("legacy.old", b"one\ntwo\n"),
-        ("raw.bin", b"\0\r\n\n\r"),
-        ("shout.up", b"loud\n"),
-        ("wide.u16", b"w\0i\0d\0e\0\n\0"),
-        ("vendor/keep.txt", b"a\r\nb\n"),
-        ("deep/.gitattributes", b"*.bat -text\n"),
-        ("deep/er/kept.bat", b"a\nb\n"),
-        ("odd ü name.txt", b"x\n"),
-        ("run.sh", b"#!/bin/sh\n"),
+    fixture::run(sample.root(), &["config", "uploadpack.allowFilter", "true"]);
+    let partial = sample.dir().join("partial");
+    let source = format!("file://{}", sample.root().display());
+    let args = [
+        "clone",
+        "-q",
+        "--filter=blob:none",
+        "--no-checkout",
+        &source,
     ];
-    for (name, content) in files {
-        let path = root.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    fs::set_permissions(root.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-    symlink("run.sh", root.join("link")).unwrap();
-    symlink("nowhere/at all", root.join("deep/dangling")).unwrap();
-    fixture::run(root, &["add", "-A"]);
-    let head = fixture::run(root, &["rev-parse", "HEAD"]);
     fixture::run(
-        root,
-        &[
-            "update-index",
-            "--add",
-            "--cacheinfo",
-            &format!("160000,{head},modules/lib"),
-        ],
+        sample.dir(),
+        &[&args[..], &[partial.to_str().unwrap()]].concat(),
     );
-    fixture::run(root, &["commit", "-q", "-m", "rich"]);
-    sample
-}
-
-/// Every path with its mode and content; a link's content is its target.
-fn tree(root: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            let meta = fs::symlink_metadata(&path).unwrap();
-            let name = path.strip_prefix(root).unwrap().display().to_string();
-            if name == ".git" {
-                continue;
-            }
-            let content = if meta.is_symlink() {
-                fs::read_link(&path)
-                    .unwrap()
-                    .into_os_string()
-                    .into_encoded_bytes()
-            } else if meta.is_dir() {
-                folders.push(path.clone());
-                Vec::new()
-            } else {
-                fs::read(&path).unwrap()
-            };
-            found.insert(name, (meta.permissions().mode(), content));
-        }
+    let sparse = sample.clone_of_bare("sparse");
+    fixture::run(
+        &sparse,
+        &["sparse-checkout", "set", "--no-cone", "/src/deep/"],
+    );
+    let bench = Bench::new();
+    for (root, name, missing) in [(partial, "p", None), (sparse, "s", Some("src/main.sh"))] {
+        let repo = Repo::discover(&root).unwrap();
+        assert_ne!(repo.engine, Engine::Native);
+        let head = refs::resolve(&bench.tools.git, &repo, "HEAD")
+            .unwrap()
+            .unwrap();
+        let plan = Plan {
+            token: name.to_owned(),
+            branch: name.to_owned(),
+            path: sample.dir().join("trees").join(name),
+            start: Start::New(head),
+        };
+        bench.create(&repo, &plan).unwrap();
+        assert_eq!(fixture::run(&plan.path, &["status", "--porcelain"]), "");
+        assert!(plan.path.join("src/deep/a.txt").exists());
+        assert_eq!(
+            plan.path.join("src/main.sh").exists(),
+            missing.is_none(),
+            "{name}"
+        );
     }
-    found
 }

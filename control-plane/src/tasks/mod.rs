@@ -4,10 +4,15 @@
 //! title and never changes; a deleted task is gone and its slug free. When a task started and
 //! completed follows from its status and is nobody's to set.
 
+mod slug;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{OrgId, TaskId, UserId, WorkspaceId};
+use hostler_proto::ids::{TaskId, UserId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
-use uuid::Uuid;
 
 use crate::App;
 use crate::auth::Caller;
@@ -16,6 +21,7 @@ use crate::names::{missing, shortened};
 use crate::patch::Patch;
 use crate::store;
 pub use crate::store::tasks::{PersonRow as Person, StatusRow as Status, TaskRow as Task};
+use status::StatusKind;
 
 /// How urgent a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +36,6 @@ pub enum Priority {
     Low,
     /// Not said.
     None,
-}
-
-/// What kind of state a status is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StatusKind {
-    Backlog,
-    Unstarted,
-    Started,
-    Completed,
-    Canceled,
 }
 
 /// A task with the workspaces made for it.
@@ -140,7 +136,7 @@ pub struct UpdateTask {
 /// The organization's tasks, newest first.
 pub async fn list(app: &App, caller: &Caller, input: ListTasks) -> Result<TaskPage, Failure> {
     let filter = store::tasks::Filter {
-        statuses: wanted_statuses(app, caller, &input).await?,
+        statuses: status::wanted(app, caller, &input).await?,
         priority: input.priority.map(|priority| priority.word().to_owned()),
         assignee: wanted_assignee(app, caller, &input).await?,
         creator: input.creator_me.then_some(caller.user_id),
@@ -180,14 +176,14 @@ pub async fn resolve(app: &App, caller: &Caller, id_or_slug: &str) -> Result<Tas
 pub async fn create(app: &App, caller: &Caller, input: CreateTask) -> Result<TaskView, Failure> {
     let now = clock::wall();
     let title = titled(&input.title)?;
-    let statuses = statuses(app, caller.org_id).await?;
-    let status = match pick_status(&statuses, input.status.as_ref(), input.status_id.as_ref())? {
+    let statuses = status::all(app, caller.org_id).await?;
+    let status = match status::pick(&statuses, input.status.as_ref(), input.status_id.as_ref())? {
         Some(status) => status,
-        None => first_of(&statuses, StatusKind::Backlog)?,
+        None => status::first_of(&statuses, StatusKind::Backlog)?,
     };
     let assignee = assignee(app, caller, input.assignee.as_deref()).await?;
     let creator = assignee_by_id(app, caller, caller.user_id).await?;
-    let (started_at, completed_at) = progress(status.kind(), None, None, now);
+    let (started_at, completed_at) = status::times(status.kind(), None, None, now);
     let mut task = Task {
         id: TaskId::fresh(now, &clock::id_entropy()),
         slug: String::new(),
@@ -208,10 +204,10 @@ pub async fn create(app: &App, caller: &Caller, input: CreateTask) -> Result<Tas
         updated_at: now,
     };
     let mut tx = app.store.begin().await?;
-    let base = slug(&task.title);
+    let base = slug::of_title(&task.title);
     let taken =
         store::tasks::slugs_like(&mut tx, caller.org_id, &base[..base.len().min(40)]).await?;
-    task.slug = free_slug(&base, &taken);
+    task.slug = slug::free(&base, &taken);
     store::tasks::insert(&mut tx, caller.org_id, &task).await?;
     app.store.commit(tx).await?;
     view(app, caller, task).await
@@ -225,8 +221,8 @@ pub async fn update(
     input: UpdateTask,
 ) -> Result<TaskView, Failure> {
     let now = clock::wall();
-    let statuses = statuses(app, caller.org_id).await?;
-    let status = pick_status(&statuses, input.status.as_ref(), input.status_id.as_ref())?;
+    let statuses = status::all(app, caller.org_id).await?;
+    let status = status::pick(&statuses, input.status.as_ref(), input.status_id.as_ref())?;
     let assignee = match &input.assignee {
         Patch::Keep => Patch::Keep,
         Patch::Clear => Patch::Clear,
@@ -241,7 +237,7 @@ pub async fn update(
     apply(&mut task, input, assignee)?;
     if let Some(status) = status {
         (task.started_at, task.completed_at) =
-            progress(status.kind(), task.started_at, task.completed_at, now);
+            status::times(status.kind(), task.started_at, task.completed_at, now);
         task.status = status;
     }
     task.updated_at = now;
@@ -277,77 +273,6 @@ impl Priority {
     }
 }
 
-impl StatusKind {
-    /// Every kind with the name of its default status, in their order.
-    const DEFAULTS: [(Self, &'static str); 5] = [
-        (Self::Backlog, "Backlog"),
-        (Self::Unstarted, "Todo"),
-        (Self::Started, "In Progress"),
-        (Self::Completed, "Done"),
-        (Self::Canceled, "Canceled"),
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Backlog => "backlog",
-            Self::Unstarted => "unstarted",
-            Self::Started => "started",
-            Self::Completed => "completed",
-            Self::Canceled => "canceled",
-        }
-    }
-}
-
-impl Status {
-    fn kind(&self) -> StatusKind {
-        let kinds = StatusKind::DEFAULTS.into_iter().map(|(kind, _)| kind);
-        let known = kinds.into_iter().find(|kind| kind.word() == self.kind);
-        known.unwrap_or(StatusKind::Backlog)
-    }
-}
-
-/// The organization's statuses; the five defaults are made when it has none.
-async fn statuses(app: &App, org: OrgId) -> Result<Vec<Status>, Failure> {
-    let found = store::tasks::statuses(&app.store, org).await?;
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let mut tx = app.store.begin().await?;
-    for (position, (kind, name)) in (0..).zip(StatusKind::DEFAULTS) {
-        let status = Status {
-            id: Uuid::new_v5(&org.0, name.as_bytes()),
-            name: name.to_owned(),
-            kind: kind.word().to_owned(),
-        };
-        store::tasks::add_status(&mut tx, org, &status, position).await?;
-    }
-    app.store.commit(tx).await?;
-    Ok(store::tasks::statuses(&app.store, org).await?)
-}
-
-async fn wanted_statuses(
-    app: &App,
-    caller: &Caller,
-    input: &ListTasks,
-) -> Result<Option<Vec<Uuid>>, Failure> {
-    if input.status.is_none() && input.status_id.is_none() {
-        return Ok(None);
-    }
-    let all = statuses(app, caller.org_id).await?;
-    let mut wanted = match &input.status {
-        Some(text) => matching(&all, text)?,
-        None => all.clone(),
-    };
-    if let Some(id) = &input.status_id {
-        let one = by_id(&all, id)?;
-        wanted.retain(|status| status.id == one.id);
-    }
-    if wanted.is_empty() {
-        return Err(contradiction());
-    }
-    Ok(Some(wanted.into_iter().map(|status| status.id).collect()))
-}
-
 async fn wanted_assignee(
     app: &App,
     caller: &Caller,
@@ -363,72 +288,6 @@ async fn wanted_assignee(
         Some(person) => Ok(Some(person.id)),
         None => Ok(input.assignee_me.then_some(caller.user_id)),
     }
-}
-
-/// The statuses that a name or a type means.
-fn matching(all: &[Status], text: &str) -> Result<Vec<Status>, Failure> {
-    let wanted = text.trim().to_lowercase();
-    let named = |status: &&Status| status.name.to_lowercase() == wanted;
-    if let Some(status) = all.iter().find(named) {
-        return Ok(vec![status.clone()]);
-    }
-    let typed: Vec<Status> = all.iter().filter(|s| s.kind == wanted).cloned().collect();
-    if typed.is_empty() {
-        return Err(no_status(all, "status", text));
-    }
-    Ok(typed)
-}
-
-fn by_id(all: &[Status], id: &str) -> Result<Status, Failure> {
-    let wanted = id.trim().to_lowercase();
-    let found = all.iter().find(|status| status.id.to_string() == wanted);
-    found.cloned().ok_or_else(|| no_status(all, "statusId", id))
-}
-
-/// The status that a name, a type or an id means; both given must mean the same.
-fn pick_status(
-    all: &[Status],
-    text: Option<&String>,
-    id: Option<&String>,
-) -> Result<Option<Status>, Failure> {
-    let named = text.map(|text| matching(all, text)).transpose()?;
-    let one = id.map(|id| by_id(all, id)).transpose()?;
-    match (named, one) {
-        (None, one) => Ok(one),
-        (Some(named), None) => Ok(named.into_iter().next()),
-        (Some(named), Some(one)) if named.contains(&one) => Ok(Some(one)),
-        (Some(_), Some(_)) => Err(contradiction()),
-    }
-}
-
-fn first_of(all: &[Status], kind: StatusKind) -> Result<Status, Failure> {
-    let found = all.iter().find(|status| status.kind == kind.word());
-    found.or(all.first()).cloned().ok_or_else(|| {
-        Failure::new(
-            ErrorCode::PreconditionFailed,
-            "the organization has no task statuses",
-        )
-    })
-}
-
-fn contradiction() -> Failure {
-    Failure::new(
-        ErrorCode::InvalidArgument,
-        "`status` and `statusId` mean different statuses",
-    )
-    .hint("give one of the two")
-}
-
-fn no_status(all: &[Status], field: &str, given: &str) -> Failure {
-    let names: Vec<String> = all
-        .iter()
-        .map(|status| format!("{} (type {}, id {})", status.name, status.kind, status.id))
-        .collect();
-    Failure::new(
-        ErrorCode::InvalidArgument,
-        format!("`{field}`: there is no status \"{}\"", shortened(given)),
-    )
-    .hint(format!("use one of: {}", names.join(", ")))
 }
 
 async fn assignee(
@@ -482,21 +341,6 @@ fn apply(task: &mut Task, input: UpdateTask, assignee: Patch<Person>) -> Result<
     input.labels.apply(&mut labels);
     task.labels = labelled(&labels.unwrap_or_default());
     Ok(())
-}
-
-/// When a task started and completed, by the kind of status it comes into.
-fn progress(
-    kind: StatusKind,
-    started: Option<UtcMillis>,
-    completed: Option<UtcMillis>,
-    now: UtcMillis,
-) -> (Option<UtcMillis>, Option<UtcMillis>) {
-    match kind {
-        StatusKind::Backlog | StatusKind::Unstarted => (None, None),
-        StatusKind::Started => (started.or(Some(now)), None),
-        StatusKind::Completed => (started.or(Some(now)), completed.or(Some(now))),
-        StatusKind::Canceled => (started, None),
-    }
 }
 
 fn titled(title: &str) -> Result<String, Failure> {
@@ -563,93 +407,4 @@ async fn views(app: &App, caller: &Caller, tasks: Vec<Task>) -> Result<Vec<TaskV
         }
     };
     Ok(tasks.into_iter().map(with_workspaces).collect())
-}
-
-/// Longest slug, in characters (all of them ASCII).
-const SLUG_MOST: usize = 50;
-
-/// Lower-case letters and digits of a title with single dashes between words.
-fn slug(title: &str) -> String {
-    let mut slug = String::new();
-    for letter in title.to_lowercase().chars() {
-        if letter.is_ascii_alphanumeric() {
-            slug.push(letter);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    slug.truncate(SLUG_MOST);
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() {
-        "task".to_owned()
-    } else {
-        slug.to_owned()
-    }
-}
-
-/// The slug itself, or the first of `-1`, `-2`, … that is not taken.
-fn free_slug(base: &str, taken: &[String]) -> String {
-    let free = |slug: &String| !taken.contains(slug);
-    let base = base.to_owned();
-    if free(&base) {
-        return base;
-    }
-    let numbered = (1..=taken.len() + 1).map(|n| {
-        let end = format!("-{n}");
-        let kept = base.len().min(SLUG_MOST - end.len());
-        format!("{}{end}", base[..kept].trim_end_matches('-'))
-    });
-    numbered.into_iter().find(free).unwrap_or(base)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slugs_come_from_titles() {
-        for (title, expected) in [
-            ("Fix the login page!", "fix-the-login-page"),
-            ("  --Über  cool-- ", "ber-cool"),
-            ("日本語", "task"),
-            ("a", "a"),
-        ] {
-            assert_eq!(slug(title), expected, "{title}");
-        }
-        let long = slug(&"word ".repeat(40));
-        assert!(long.len() <= 50 && !long.ends_with('-'), "{long}");
-    }
-
-    #[test]
-    fn taken_slugs_get_the_next_number_and_stay_short() {
-        let taken = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(free_slug("fix", &[]), "fix");
-        assert_eq!(free_slug("fix", &taken(&["fix"])), "fix-1");
-        assert_eq!(
-            free_slug("fix", &taken(&["fix", "fix-1", "fix-3"])),
-            "fix-2"
-        );
-        let long = "x".repeat(50);
-        let next = free_slug(&long, std::slice::from_ref(&long));
-        assert_eq!(next.len(), 50);
-        assert!(next.ends_with("x-1"));
-    }
-
-    #[test]
-    fn times_follow_the_kind_of_status() {
-        let (t1, t2) = (Some(UtcMillis(1)), Some(UtcMillis(2)));
-        let now = UtcMillis(9);
-        assert_eq!(
-            progress(StatusKind::Started, None, None, now),
-            (Some(now), None)
-        );
-        assert_eq!(progress(StatusKind::Started, t1, t2, now), (t1, None));
-        assert_eq!(
-            progress(StatusKind::Completed, t1, None, now),
-            (t1, Some(now))
-        );
-        assert_eq!(progress(StatusKind::Completed, t1, t2, now), (t1, t2));
-        assert_eq!(progress(StatusKind::Canceled, t1, t2, now), (t1, None));
-        assert_eq!(progress(StatusKind::Unstarted, t1, t2, now), (None, None));
-    }
 }
