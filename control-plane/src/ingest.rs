@@ -74,8 +74,8 @@ pub struct Greeting {
     pub logs: Vec<(RunId, LogAck)>,
 }
 
-/// A host connected: records presence, compares what it states with the catalog, and says where to
-/// go on. Call [`crate::reconcile::host_is_back`] once the link takes commands.
+/// A host connected and its link takes commands: records presence, compares what it states with the
+/// catalog, says where to go on, and has what is still open for the host sent in the background.
 pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting, Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
@@ -90,6 +90,7 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
     }
     mark_lost(&mut tx, &row, stated, now).await?;
     app.store.commit(tx).await?;
+    send_open(app, host);
     Ok(Greeting {
         acked_seq: row.event_seq,
         desired_revision: row.desired_revision,

@@ -20,10 +20,13 @@ use uuid::Uuid;
 
 use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::store::{self, Store, StoreError};
-use crate::{App, Config, Server, clock};
+use crate::{App, Config, Server, clock, reconcile};
 
-/// How long requests and background work get to end after a stop was asked for.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long requests, and then background work, get to end after a stop was asked for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Time between looks at what time alone settles.
+const ROUND: Duration = Duration::from_secs(30);
 
 /// Why the control plane could not start. Nothing was damaged.
 #[derive(Debug, thiserror::Error)]
@@ -152,8 +155,14 @@ impl ControlPlane {
 
     /// Serves until `shutdown`, then ends within five seconds.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { app, listener, .. } = self;
+        let Self {
+            app,
+            listener,
+            _lock,
+            ..
+        } = self;
         let stopping = app.shutdown.clone();
+        app.in_background(rounds(app.clone()));
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "nodelay");
@@ -182,6 +191,16 @@ impl ControlPlane {
         }
         app.store.close().await;
         served.map_err(ServeError::Socket)
+    }
+}
+
+/// What time alone settles, looked at again and again.
+async fn rounds(app: App) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        if let Err(failure) = reconcile::round(&app, clock::wall()).await {
+            tracing::error!(%failure, "a round of reconciling");
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use hostler_proto::error::{ErrorCode, Failure};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 
 /// A write transaction. It rolls back when dropped.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -129,7 +129,7 @@ impl Store {
             path: path.to_owned(),
             source,
         };
-        try_out(path).await.map_err(open)?;
+        check(path).await.map_err(open)?;
         let writer = pool(path, 1).await.map_err(open)?;
         sqlx::migrate!("./migrations")
             .run(&writer)
@@ -171,6 +171,28 @@ impl Store {
     }
 }
 
+/// Largest catalog that is read through when it is opened, bytes: about a tenth of a second.
+const CHECKED_SIZE: u64 = 32 << 20;
+
+/// Notices damage before anything is written, on a connection of its own: a pool would try again
+/// and again. A large catalog shows damage when it is read.
+async fn check(path: &Path) -> Result<(), sqlx::Error> {
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let mut connection = options(path)?.connect().await?;
+    connection.execute(SETTINGS).await?;
+    let row = if size > CHECKED_SIZE {
+        None
+    } else {
+        Some(connection.fetch_one("PRAGMA quick_check(1)").await?)
+    };
+    connection.close().await?;
+    let verdict = row.map_or(Ok("ok".to_owned()), |row| sqlx::Row::try_get(&row, 0))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!("it is damaged: {verdict}")))
+}
+
 /// A schema error, or a damaged file that showed itself only while migrating.
 fn misfit(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
     let path = path.to_owned();
@@ -179,13 +201,6 @@ fn misfit(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
     } else {
         StoreError::Schema { path, source }
     }
-}
-
-/// Opens the file once by itself: a pool would try a file that is no database again and again.
-async fn try_out(path: &Path) -> Result<(), sqlx::Error> {
-    let mut connection = AnyConnection::connect_with(&options(path)?).await?;
-    connection.execute(SETTINGS).await?;
-    connection.close().await
 }
 
 async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
@@ -204,9 +219,8 @@ async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
 }
 
 fn options(path: &Path) -> Result<AnyConnectOptions, sqlx::Error> {
-    Ok(database_url(path)
-        .parse::<AnyConnectOptions>()?
-        .disable_statement_logging())
+    let options = database_url(path).parse::<AnyConnectOptions>()?;
+    Ok(options.disable_statement_logging())
 }
 
 /// `sqlite://` and the path, with every byte escaped that a URL could take for something else.
@@ -221,4 +235,16 @@ fn database_url(path: &Path) -> String {
         }
     }
     url + "?mode=rwc"
+}
+
+/// Makes the catalog look as if a newer program had migrated it.
+#[cfg(test)]
+pub(crate) async fn claim_newer_schema(store: &Store) {
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'newer', TRUE, x'00', 0)",
+    )
+    .execute(&store.writer)
+    .await
+    .expect("the migrations table takes a row");
 }

@@ -4,6 +4,7 @@
 mod automating;
 mod ingesting;
 mod reading;
+mod records;
 mod removing;
 mod starting;
 mod tables;
