@@ -112,6 +112,9 @@ async fn import(
     let (repo, seen) = blocking(move || {
         let repo = Repo::discover(&given)?;
         let seen = look_at(&tools, &repo)?;
+        if seen.default_branch.is_none() {
+            return Err(git::Error::NoCommits { path: repo.root });
+        }
         Ok((repo, seen))
     })
     .await?;

@@ -37,9 +37,11 @@ pub enum Error {
     IsFile { path: PathBuf },
     #[error("{} is not inside a git repository", .path.display())]
     NotRepository { path: PathBuf },
+    #[error("{} is git's own folder, not a checkout", .path.display())]
+    GitFolder { path: PathBuf },
     #[error("{} is a bare repository: it has no checkout to work in", .path.display())]
     Bare { path: PathBuf },
-    #[error("the repository at {} belongs to another user, so git refuses to work in it", .path.display())]
+    #[error("the repository at {} is owned by another user, so git refuses to work in it", .path.display())]
     OtherOwner { path: PathBuf },
     #[error("the repository at {} has no commits yet, so no workspace can be made from it", .path.display())]
     NoCommits { path: PathBuf },
@@ -102,6 +104,7 @@ impl Error {
             Self::IsFile { .. }
             | Self::NotRepository { .. }
             | Self::Bare { .. }
+            | Self::GitFolder { .. }
             | Self::BranchName { .. }
             | Self::NotFolder { .. }
             | Self::Address { .. } => Kind::Invalid,
@@ -127,6 +130,7 @@ impl Error {
             Self::IsFile { .. } | Self::NotRepository { .. } => {
                 "Give a folder inside a git checkout, or the repository's address to clone it."
             }
+            Self::GitFolder { .. } => "Give the folder that holds it.",
             Self::Bare { .. } => "Clone it: give its path as the url instead.",
             Self::OtherOwner { path } => {
                 return Some(format!(
@@ -171,6 +175,7 @@ impl Error {
             | Self::IsFile { .. }
             | Self::NotRepository { .. }
             | Self::Bare { .. }
+            | Self::GitFolder { .. }
             | Self::OtherOwner { .. }
             | Self::NoCommits { .. }
             | Self::BranchName { .. }

@@ -27,6 +27,9 @@ impl Remote {
         if text.is_empty() || text.chars().any(char::is_control) {
             return refuse("it is empty or contains control characters", FORMS);
         }
+        if text.len() > LONGEST {
+            return refuse("it is longer than 2,000 bytes", FORMS);
+        }
         if text.starts_with('-') {
             return refuse(
                 "it starts with '-', which git would read as an option",
@@ -53,6 +56,7 @@ impl Remote {
     }
 }
 
+const LONGEST: usize = 2_000;
 const FORMS: &str = "Use https://host/owner/repo.git, git@host:owner/repo.git, ssh://, file:// or an absolute path.";
 const NO_SECRETS: &str = "Leave it out and let git's credential helper on the host supply it (git config --global credential.helper store, or 'gh auth setup-git'), or use ssh.";
 
@@ -82,9 +86,7 @@ fn parse_url(text: &str) -> Result<Remote, Error> {
             );
         }
     };
-    if url.password().is_some()
-        || (url.scheme().starts_with("http") && looks_secret(url.username()))
-    {
+    if url.password().is_some() || (url.scheme().starts_with("http") && may_be_secret(&url)) {
         return refuse(
             "it contains a password or token, which would be stored and shown",
             NO_SECRETS,
@@ -191,19 +193,11 @@ fn name_of(path: &str) -> Result<String, Error> {
     Ok(name.chars().take(100).collect())
 }
 
-fn looks_secret(user: &str) -> bool {
-    const PREFIXES: [&str; 8] = [
-        "ghp_",
-        "gho_",
-        "ghs_",
-        "ghu_",
-        "github_pat_",
-        "glpat-",
-        "x-access-token",
-        "x-token-auth",
-    ];
-    PREFIXES.iter().any(|prefix| user.starts_with(prefix))
-        || (user.len() >= 20 && !user.contains('@'))
+/// A user in an http address is taken for a token, unless it is `git` or a name that stands in the
+/// path anyway (as in `https://org@dev.azure.com/org/...`).
+fn may_be_secret(url: &Url) -> bool {
+    let (user, mut parts) = (url.username(), url.path().split('/'));
+    !user.is_empty() && user != "git" && !parts.any(|part| part == user)
 }
 
 #[cfg(test)]
@@ -245,6 +239,7 @@ mod tests {
             "https://user:secret@host/r",
             "https://ghp_0123456789abcdefghij@github.com/a/b",
             "https://host/r?private_token=abc",
+            "https://anything@host/r",
             "ssh://-oProxyCommand=x/r",
             "-oProxyCommand=x:r",
             "ssh://git:pw@host/r",

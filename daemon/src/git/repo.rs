@@ -154,10 +154,10 @@ fn at(folder: &Path) -> Result<Option<(PathBuf, PathBuf)>, Error> {
         return Ok(Some(main_of(folder, &git_dir)));
     }
     if is_git_dir(folder) {
-        if folder.file_name().is_some_and(|name| name == ".git")
-            && let Some(root) = folder.parent()
-        {
-            return Ok(Some((root.to_owned(), folder.to_owned())));
+        if folder.file_name().is_some_and(|name| name == ".git") {
+            return Err(Error::GitFolder {
+                path: folder.to_owned(),
+            });
         }
         return Err(Error::Bare {
             path: folder.to_owned(),
@@ -328,7 +328,6 @@ mod tests {
             sample.root().to_owned(),
             sample.root().join("src/deep"),
             linked.join("src"),
-            sample.root().join(".git/objects"),
         ] {
             assert_eq!(
                 Repo::discover(&inside).unwrap(),

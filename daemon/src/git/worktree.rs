@@ -452,6 +452,18 @@ pub fn remove(tools: &Tools, repo: &Repo, path: &Path, token: &str) -> Result<Re
     })
 }
 
+/// Removes the entry of a worktree whose folder is gone, unless it is locked.
+pub fn prune(tools: &Tools, repo: &Repo, id: &str, token: &str) -> Result<bool, Error> {
+    tools.locks.exclusive(&repo.common, || {
+        let entries = entries::list(&tools.git, repo)?;
+        let stale = |entry: &Entry| entry.id == id && !entry.present && entry.locked.is_none();
+        if !entries.iter().any(stale) {
+            return Ok(false);
+        }
+        entries::remove(repo, id, token)
+    })
+}
+
 /// The id a worktree's `.git` file points to, wherever the folder is now.
 pub fn entry_of(path: &Path) -> Option<String> {
     let target = fs::read(path.join(".git")).ok()?;

@@ -79,6 +79,7 @@ async fn an_import_takes_the_root_once_with_its_main_workspace() {
 async fn what_cannot_be_imported_says_why() {
     let host = Host::open().await;
     let sample = Sample::new();
+    let inside = sample.root().join(".git/objects");
     let (file, bare, missing) = (
         sample.root().join("README.md"),
         sample.bare_copy(),
@@ -87,6 +88,11 @@ async fn what_cannot_be_imported_says_why() {
     for (path, code, word) in [
         (file.as_path(), ErrorCode::InvalidArgument, "is a file"),
         (bare.as_path(), ErrorCode::InvalidArgument, "bare"),
+        (
+            inside.as_path(),
+            ErrorCode::InvalidArgument,
+            "git's own folder",
+        ),
         (missing.as_path(), ErrorCode::NotFound, "nothing at"),
         (
             Path::new("some/where"),
@@ -119,24 +125,15 @@ async fn what_cannot_be_imported_says_why() {
 }
 
 #[tokio::test]
-async fn a_repository_without_commits_is_a_project() {
+async fn a_repository_needs_a_commit_to_be_imported() {
     let host = Host::open().await;
     let sample = Sample::empty(&[]);
-    let made = import(&host, 1, sample.root()).await.unwrap();
-    assert_eq!(
-        (made.project.default_branch, made.project.state),
-        (None, ProjectState::Ready)
-    );
+    let failure = import(&host, 1, sample.root()).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::PreconditionFailed);
+    assert!(failure.message.contains("no commits"), "{failure}");
     sample.commit("first", "first");
-    reconcile(&host.context, NOW).await.unwrap();
-    let row = host
-        .context
-        .store
-        .project(made.project.id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(row.project.default_branch.as_deref(), Some("main"));
+    let made = import(&host, 1, sample.root()).await.unwrap();
+    assert_eq!(made.project.default_branch.as_deref(), Some("main"));
 }
 
 #[tokio::test]

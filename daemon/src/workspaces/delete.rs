@@ -146,7 +146,7 @@ async fn check(
             "workspace '{}' is the main checkout at {}, which is never deleted",
             workspace.name, workspace.path
         );
-        return Err(Failure::new(ErrorCode::Forbidden, message)
+        return Err(Failure::new(ErrorCode::PreconditionFailed, message)
             .hint("Delete other workspaces of the project; the repository itself stays yours."));
     }
     if command.force

@@ -180,7 +180,10 @@ async fn settle(
     };
     match reconcile::judge(&row, &seen) {
         Verdict::Same => Ok(()),
-        Verdict::Gone => forget(context, &row, now).await,
+        Verdict::Gone => {
+            prune(context, &row).await?;
+            forget(context, &row, now).await
+        }
         Verdict::Changed(workspace) => {
             let row = WorkspaceRow {
                 workspace: *workspace,
@@ -189,6 +192,22 @@ async fn settle(
             save(context, &row, now).await
         }
     }
+}
+
+/// What git still remembers of a tree that is gone goes with it.
+async fn prune(context: &Context, row: &WorkspaceRow) -> Result<(), Failure> {
+    let (Some(project), Some(entry)) = (row.workspace.project_id, row.private.entry.clone()) else {
+        return Ok(());
+    };
+    let Some(project) = context.store.project(project).await? else {
+        return Ok(());
+    };
+    let (tools, token) = (Arc::clone(&context.git), row.workspace.id.to_string());
+    blocking(move || {
+        let repo = Repo::discover(Path::new(&project.project.path))?;
+        worktree::prune(&tools, &repo, &entry, &token).map(drop)
+    })
+    .await
 }
 
 /// Takes away unfinished worktrees under our root that no row speaks of.

@@ -265,8 +265,28 @@ async fn a_taken_branch_names_the_place() {
 
 #[tokio::test]
 async fn no_commits_no_workspace() {
-    let world = World::around(Sample::empty(&[])).await;
-    let failure = world.create(world.wish(7, "x")).await.unwrap_err();
+    let sample = Sample::new();
+    let world = World::new().await;
+    let empty = sample.dir().join("empty.git");
+    fixture::run(
+        sample.dir(),
+        &["init", "-q", "--bare", empty.to_str().unwrap()],
+    );
+    let command = ProjectCreate {
+        project_id: ProjectId(Uuid::from_u128(2)),
+        source: ProjectSource::Url(empty.to_str().unwrap().to_owned()),
+        name: None,
+        parent_dir: None,
+    };
+    let made = projects::create(&world.host.context, command, silent(), NOW)
+        .await
+        .unwrap();
+    assert_eq!(made.project.default_branch, None);
+    let wish = WorkspaceCreate {
+        project_id: made.project.id,
+        ..world.wish(7, "x")
+    };
+    let failure = world.create(wish).await.unwrap_err();
     assert_eq!(failure.code, ErrorCode::PreconditionFailed);
     assert!(failure.message.contains("no commits"), "{failure}");
 }
@@ -496,7 +516,7 @@ async fn deletion_takes_what_it_finds() {
     }
     let main = main_workspace_id(world.project.id);
     let failure = world.delete(main, true, true).await.unwrap_err();
-    assert_eq!(failure.code, ErrorCode::Forbidden);
+    assert_eq!(failure.code, ErrorCode::PreconditionFailed);
     assert!(root.join("README.md").exists());
 }
 
@@ -563,6 +583,8 @@ async fn what_happens_behind_our_back_is_noticed() {
     assert_eq!(now(deleted.id).await, None);
     let main = now(main_workspace_id(world.project.id)).await.unwrap();
     assert_eq!(main.branch.as_deref(), Some("main-moved"));
+    let list = fixture::run(world.sample.root(), &["worktree", "list"]);
+    assert!(!list.contains("prunable"), "{list}");
     let again = world.create(world.wish(10, "Deleted")).await.unwrap();
     assert!(!again.existed);
 }
