@@ -94,8 +94,6 @@ mod tests {
     use hostler_proto::automation::Autonomy;
 
     use super::*;
-    use crate::config::Layout;
-    use crate::lifecycle;
 
     fn some_facts(cpus: u32) -> HostFacts {
         HostFacts {
@@ -120,9 +118,7 @@ mod tests {
     #[tokio::test]
     async fn facts_are_told_when_they_change_and_again_to_another_control_plane() {
         let home = tempfile::tempdir().unwrap();
-        let layout = Layout::new(home.path());
-        lifecycle::make_folders(&layout).unwrap();
-        let context = lifecycle::open(layout).await.unwrap();
+        let context = crate::open_home(home.path()).await.unwrap();
         for cpus in [2, 2, 4] {
             facts(&context, some_facts(cpus), UtcMillis(1))
                 .await

@@ -10,8 +10,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::Now;
-use crate::config::Layout;
-use crate::lifecycle;
 use crate::scheduler::Scheduler;
 use crate::store::occurrences;
 
@@ -21,9 +19,7 @@ const HOUR: i64 = 3_600_000;
 
 async fn context() -> (tempfile::TempDir, Context) {
     let home = tempfile::tempdir().unwrap();
-    let layout = Layout::new(home.path());
-    lifecycle::make_folders(&layout).unwrap();
-    let context = lifecycle::open(layout).await.unwrap();
+    let context = crate::open_home(home.path()).await.unwrap();
     (home, context)
 }
 

@@ -226,17 +226,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::Layout;
-    use crate::lifecycle;
     use crate::store::automations as rows;
 
     const AUTOMATION: AutomationId = AutomationId(Uuid::from_u128(1));
 
     async fn dispatch() -> (tempfile::TempDir, Dispatch) {
         let home = tempfile::tempdir().unwrap();
-        let layout = Layout::new(home.path());
-        lifecycle::make_folders(&layout).unwrap();
-        let context = lifecycle::open(layout).await.unwrap();
+        let context = crate::open_home(home.path()).await.unwrap();
         let spec = AutomationSpec {
             id: AUTOMATION,
             revision: 7,

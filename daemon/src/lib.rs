@@ -34,7 +34,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use enrol::{EnrolError, Enrolled, Identity, Left, enrol, identity, leave, moved};
-pub use lifecycle::{DaemonError, run};
+pub use lifecycle::{DaemonError, open_home, run};
 pub use supervisor::supervise;
 
 use busy::Busy;

@@ -83,6 +83,14 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     ended
 }
 
+/// Opens a home without running anything in it: folders, settings, database. The caller sees to it
+/// that nobody else works with the home.
+pub async fn open_home(home: &Path) -> Result<Context, DaemonError> {
+    let layout = Layout::new(home);
+    make_folders(&layout)?;
+    open(layout).await
+}
+
 /// Settles what the last life left unfinished. What cannot be settled now is told and left to the
 /// next look; it does not stop the daemon.
 async fn recover(context: &Context) {
@@ -116,7 +124,7 @@ fn start(context: &Context, parts: &mut Parts) -> Result<(), DaemonError> {
     Ok(())
 }
 
-pub(crate) async fn open(layout: Layout) -> Result<Context, DaemonError> {
+async fn open(layout: Layout) -> Result<Context, DaemonError> {
     let config = Config::load(&layout)?;
     let signals = Arc::new(Signals::default());
     let woken = Arc::clone(&signals);
@@ -200,7 +208,7 @@ fn unexpected(ended: Option<Ended>) -> DaemonError {
 }
 
 /// The folders every part may count on; only their owner can look into them.
-pub(crate) fn make_folders(layout: &Layout) -> Result<(), DaemonError> {
+fn make_folders(layout: &Layout) -> Result<(), DaemonError> {
     for path in [layout.home().to_owned(), layout.host(), layout.runs()] {
         make_private(&path).map_err(|source| DaemonError::Home { path, source })?;
     }

@@ -20,7 +20,7 @@ use crate::scheduler::{Effects, Ended, Facts, Record, Retry, Step};
 const CANCELLED_BY: &str = "the automation's next run (overlap is cancel_previous)";
 
 /// Everything that happened since the last batch, read in the batch's own transaction.
-pub(crate) async fn facts(
+pub async fn facts(
     tx: &mut Tx,
     interest: BTreeSet<AutomationId>,
 ) -> Result<Facts, StoreError> {
@@ -41,7 +41,7 @@ pub(crate) async fn facts(
 }
 
 /// Writes a batch. The answer says whether runs were queued or are to be ended.
-pub(crate) async fn apply(
+pub async fn apply(
     tx: &mut Tx,
     effects: &Effects,
     now: UtcMillis,
