@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hostler_daemon::clock::Now;
 use hostler_daemon::dispatch::Dispatch;
 use hostler_daemon::link::Local;
+use hostler_daemon::runs::task::Runs;
 use hostler_daemon::scheduler::Scheduler;
 use hostler_daemon::store::{occurrences, runs};
 use hostler_daemon::{Context, open_home};
@@ -23,24 +24,27 @@ use uuid::Uuid;
 use crate::chance::Chance;
 use crate::plane::SERVER;
 
-pub struct Host {
+pub(crate) struct Host {
     home: TempDir,
-    pub context: Context,
+    pub(crate) context: Context,
     local: Dispatch,
     scheduler: Option<Scheduler>,
-    pub session: Option<HostSession>,
+    pub(crate) session: Option<HostSession>,
     /// How often each run's process was started.
-    pub starts: BTreeMap<RunId, u32>,
+    pub(crate) starts: BTreeMap<RunId, u32>,
     instance: u128,
 }
 
 impl Host {
-    pub async fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
+    pub(crate) async fn new() -> Self {
+        // In memory where there is such a folder: what is lost is decided here, not by a disk.
+        let home = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
         let context = open_home(home.path()).await.unwrap();
         Self {
             home,
-            local: Dispatch::new(context.clone()),
+            local: dispatch(&context),
             context,
             scheduler: None,
             session: None,
@@ -50,17 +54,17 @@ impl Host {
     }
 
     /// The process is killed and started again.
-    pub async fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         self.session = None;
         self.scheduler = None;
         self.context.store.close().await;
         self.context = open_home(self.home.path()).await.unwrap();
-        self.local = Dispatch::new(self.context.clone());
+        self.local = dispatch(&self.context);
         self.instance += 1;
     }
 
     /// One batch of the scheduler; `commits` false is a crash just before the commit.
-    pub async fn schedule(&mut self, now: Now, commits: bool) {
+    pub(crate) async fn schedule(&mut self, now: Now, commits: bool) {
         let mut scheduler = match self.scheduler.take() {
             Some(scheduler) => scheduler,
             None => Scheduler::load(self.context.store.plans().await.unwrap(), false, now),
@@ -69,7 +73,9 @@ impl Host {
         let interest = scheduler.interest(now.wall);
         let facts = occurrences::facts(&mut tx, interest).await.unwrap();
         let effects = scheduler.handle(facts, now);
-        occurrences::apply(&mut tx, &effects, now.wall).await.unwrap();
+        occurrences::apply(&mut tx, &effects, now.wall)
+            .await
+            .unwrap();
         if commits {
             self.context.store.commit(tx).await.unwrap();
             self.scheduler = Some(scheduler);
@@ -77,9 +83,12 @@ impl Host {
     }
 
     /// Starts queued runs (two at once), lets others write and end. `all`: they end for certain.
-    pub async fn run(&mut self, now: UtcMillis, chance: &mut Chance, all: bool) {
+    pub(crate) async fn run(&mut self, now: UtcMillis, chance: &mut Chance, all: bool) {
         let unfinished = self.context.store.unfinished_runs().await.unwrap();
-        let going = unfinished.iter().filter(|row| row.launched_at.is_some()).count();
+        let going = unfinished
+            .iter()
+            .filter(|row| row.launched_at.is_some())
+            .count();
         let mut places = 2_usize.saturating_sub(going);
         for row in unfinished {
             let mut run = row.run;
@@ -100,10 +109,14 @@ impl Host {
                 }
                 let results = [RunResult::Succeeded, RunResult::Failed, RunResult::Lost];
                 let result = results[usize::try_from(chance.below(3)).unwrap()];
-                let result = row.cancel_requested.map_or(result, |_| RunResult::Cancelled);
+                let result = row
+                    .cancel_requested
+                    .map_or(result, |_| RunResult::Cancelled);
                 run.finish(ended(result, now, log.len() as u64)).unwrap();
                 let crc = crc32fast::hash(&log);
-                runs::complete_log(&mut tx, run.id, log.len() as u64, crc).await.unwrap();
+                runs::complete_log(&mut tx, run.id, log.len() as u64, crc)
+                    .await
+                    .unwrap();
             } else {
                 continue;
             }
@@ -117,13 +130,21 @@ impl Host {
         let folder = self.context.layout.runs().join(run.to_string());
         std::fs::create_dir_all(&folder).unwrap();
         let log = folder.join("output.log");
-        let mut file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let line = format!("{run} says {}\n", chance.next());
-        file.write_all(line.repeat(usize::try_from(chance.below(40)).unwrap()).as_bytes()).unwrap();
+        file.write_all(
+            line.repeat(usize::try_from(chance.below(40)).unwrap())
+                .as_bytes(),
+        )
+        .unwrap();
         std::fs::read(log).unwrap()
     }
 
-    pub async fn connect(&mut self, seed: u64, now: link::Now) {
+    pub(crate) async fn connect(&mut self, seed: u64, now: link::Now) {
         let config = HostConfig {
             key: HostKey::from_bytes(&[7; 32]),
             host_id: HostId(Uuid::from_u128(5)),
@@ -136,7 +157,7 @@ impl Host {
     }
 
     /// Does what the session asks for, and collects what it has to send.
-    pub async fn pump(&mut self, now: link::Now) -> Vec<Outgoing> {
+    pub(crate) async fn pump(&mut self, now: link::Now) -> Vec<Outgoing> {
         let mut out = Vec::new();
         let Some(mut session) = self.session.take() else {
             return out;
@@ -174,7 +195,10 @@ impl Host {
             HostEvent::EventsAcked(seq) => self.local.events_acked(seq).await.unwrap(),
             HostEvent::LogAcked(ack) => {
                 let (run, offset) = (ack.run_id, ack.offset);
-                self.local.log_acked(run, offset, ack.complete).await.unwrap();
+                self.local
+                    .log_acked(run, offset, ack.complete)
+                    .await
+                    .unwrap();
             }
             HostEvent::EventRefused { seq, reason } => panic!("event {seq} was refused: {reason}"),
             HostEvent::LogStuck(run) => panic!("the log of {run} is stuck"),
@@ -187,7 +211,11 @@ impl Host {
             Want::Events { after, limit } => {
                 session.supply_events(self.local.events_after(after, limit).await.unwrap());
             }
-            Want::Log { run_id, offset, max } => {
+            Want::Log {
+                run_id,
+                offset,
+                max,
+            } => {
                 let part = self.local.log_read(run_id, offset, max).await.unwrap();
                 session.supply_log(run_id, offset, part.bytes, part.records, now);
             }
@@ -195,14 +223,24 @@ impl Host {
     }
 
     /// Every run this host has a row for, by id.
-    pub async fn log_of(&self, run: RunId) -> Vec<u8> {
-        let path = self.context.layout.runs().join(run.to_string()).join("output.log");
+    pub(crate) async fn log_of(&self, run: RunId) -> Vec<u8> {
+        let path = self
+            .context
+            .layout
+            .runs()
+            .join(run.to_string())
+            .join("output.log");
         std::fs::read(path).unwrap_or_default()
     }
 
-    pub fn is_going(state: &RunState) -> bool {
+    pub(crate) fn is_going(state: &RunState) -> bool {
         !state.is_final()
     }
+}
+
+/// The daemon's own dispatch; its runs are never served, they end by chance here.
+fn dispatch(context: &Context) -> Dispatch {
+    Dispatch::new(context.clone(), Runs::new(context.clone()).unwrap())
 }
 
 fn ended(result: RunResult, now: UtcMillis, log_bytes: u64) -> Finished {

@@ -15,50 +15,57 @@ use hostler_proto::link::{Now, Outgoing, desired_hash, proof};
 use hostler_proto::run::Run;
 use uuid::Uuid;
 
-pub const SERVER: Uuid = Uuid::from_u128(77);
+pub(crate) const SERVER: Uuid = Uuid::from_u128(77);
 
 #[derive(Default)]
-pub struct Plane {
-    pub session: Option<ControlSession>,
-    pub wanted: BTreeMap<AutomationId, AutomationSpec>,
+pub(crate) struct Plane {
+    pub(crate) session: Option<ControlSession>,
+    pub(crate) wanted: BTreeMap<AutomationId, AutomationSpec>,
     /// What changed with each revision: the automation, as wanted then.
     changes: Vec<AutomationId>,
     /// The revision the host is known to have.
     host_has: Option<u64>,
     seq: u64,
-    pub runs: BTreeMap<RunId, Run>,
-    pub statuses: BTreeMap<AutomationId, AutomationStatus>,
-    pub logs: BTreeMap<RunId, (Vec<u8>, bool)>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) statuses: BTreeMap<AutomationId, AutomationStatus>,
+    pub(crate) logs: BTreeMap<RunId, (Vec<u8>, bool)>,
     /// Requests without an answer: they are sent again under the same id.
-    pub open: BTreeMap<CommandId, Command>,
-    pub answers: BTreeMap<CommandId, Result<Reply, Failure>>,
+    pub(crate) open: BTreeMap<CommandId, Command>,
+    pub(crate) answers: BTreeMap<CommandId, Result<Reply, Failure>>,
     epoch: u64,
 }
 
 impl Plane {
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.changes.len() as u64
     }
 
-    pub fn want(&mut self, spec: AutomationSpec) {
+    pub(crate) fn want(&mut self, spec: AutomationSpec) {
         self.changes.push(spec.id);
         self.wanted.insert(spec.id, spec);
     }
 
-    pub fn unwant(&mut self, id: AutomationId) {
+    pub(crate) fn unwant(&mut self, id: AutomationId) {
         self.changes.push(id);
         self.wanted.remove(&id);
     }
 
-    pub fn accept_socket(&mut self, seed: u64, now: Now) {
+    pub(crate) fn accept_socket(&mut self, seed: u64, now: Now) {
         let mut nonce = [0; 32];
         nonce[..8].copy_from_slice(&seed.to_le_bytes());
-        self.session = Some(ControlSession::new(&ControlConfig { server_id: SERVER, nonce, seed }, now));
+        self.session = Some(ControlSession::new(
+            &ControlConfig {
+                server_id: SERVER,
+                nonce,
+                seed,
+            },
+            now,
+        ));
         self.host_has = None;
     }
 
     /// Does what the session asks for, and collects what it has to send.
-    pub fn pump(&mut self, now: Now) -> Vec<Outgoing> {
+    pub(crate) fn pump(&mut self, now: Now) -> Vec<Outgoing> {
         let mut out = Vec::new();
         let Some(mut session) = self.session.take() else {
             return out;
@@ -84,13 +91,19 @@ impl Plane {
             ControlEvent::Hello(hello) => self.hello(session, &hello, now),
             ControlEvent::Reply { id, result, .. } => self.answered(id, result),
             ControlEvent::SyncAcked(ack) => {
-                assert_eq!(ack.hash, self.hash_at(ack.revision).unwrap_or(ack.hash.clone()));
+                assert_eq!(
+                    ack.hash,
+                    self.hash_at(ack.revision).unwrap_or(ack.hash.clone())
+                );
                 self.host_has = Some(ack.revision);
             }
             ControlEvent::SyncWanted(_) => session.sync(self.whole()),
             ControlEvent::Events { prev, items } => {
                 assert!(prev <= self.seq, "events after {} are missing", self.seq);
-                for item in items.into_iter().filter(|item| item.seq > self.seq) {
+                for item in items {
+                    if item.seq <= self.seq {
+                        continue;
+                    }
                     self.seq = item.seq;
                     self.learn(serde_json::from_value(item.event).unwrap());
                 }
@@ -130,13 +143,20 @@ impl Plane {
         self.epoch += 1;
         let logs = hello.runs.iter().filter_map(|mark| {
             let (log, complete) = self.logs.get(&mark.run_id)?;
-            Some(LogAck { run_id: mark.run_id, offset: log.len() as u64, complete: *complete })
+            Some(LogAck {
+                run_id: mark.run_id,
+                offset: log.len() as u64,
+                complete: *complete,
+            })
         });
         let accepted = Accepted {
             session: Uuid::from_u128(u128::from(self.epoch)),
             epoch: self.epoch,
             desired_revision: self.revision(),
-            acks: Acks { seq: self.seq, logs: logs.collect() },
+            acks: Acks {
+                seq: self.seq,
+                logs: logs.collect(),
+            },
         };
         session.accept(accepted, now);
         self.host_has = Some(hello.applied_revision);
@@ -144,7 +164,8 @@ impl Plane {
 
     /// Sends what the host does not have, and unanswered requests again.
     fn ask(&mut self, session: &mut ControlSession, now: Now) {
-        if let Some(has) = self.host_has.take_if(|has| *has != self.revision()) {
+        let revision = self.revision();
+        if let Some(has) = self.host_has.take_if(|has| *has != revision) {
             session.sync(self.step(has));
         }
         for (id, command) in &self.open {
@@ -179,7 +200,7 @@ impl Plane {
         }
     }
 
-    pub fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         desired_hash(self.wanted.values().map(|spec| (spec.id, spec.revision)))
     }
 
@@ -198,7 +219,11 @@ impl Plane {
         match event {
             Event::RunChanged(run) => {
                 if let Some(before) = self.runs.get(&run.id) {
-                    assert!(!before.state.is_final(), "run {} changed after its end", run.id);
+                    assert!(
+                        !before.state.is_final(),
+                        "run {} changed after its end",
+                        run.id
+                    );
                 }
                 self.runs.insert(run.id, *run);
             }
