@@ -132,10 +132,10 @@ impl Host {
             }
         };
         let limit = tokio::time::timeout(DEADLINE, row).await;
-        match limit {
-            Ok(row) => row,
-            Err(_) => panic!("not in time: {:?}\n{}", self.row(id).await, self.log(id)),
-        }
+        let Ok(row) = limit else {
+            panic!("not in time: {:?}\n{}", self.row(id).await, self.log(id));
+        };
+        row
     }
 
     async fn end(&self, id: RunId) -> Finished {

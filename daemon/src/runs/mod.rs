@@ -5,12 +5,14 @@
 //! record, or `lost`. Recovery is no case of its own: every row is looked at in the same way,
 //! whether it was made a moment ago or by the daemon before.
 
+mod commands;
 pub mod environment;
 pub mod launch;
 mod machine;
 pub mod outcome;
 mod place;
 pub mod retention;
+mod settle;
 pub mod task;
 
 use hostler_proto::run::RunState;

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hostler_proto::automation::RunTarget;
-use hostler_proto::command::SetupReport;
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{RunId, WorkspaceId};
-use hostler_proto::run::{BadTransition, Finished, Outcome, Run, RunResult, RunState};
+use hostler_proto::ids::RunId;
+use hostler_proto::run::{BadTransition, Run, RunResult, RunState};
 use hostler_proto::time::UtcMillis;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -21,16 +20,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::commands::{STEPS, remove_abandoned};
 use super::launch::{Launch, Means, launch};
 use super::machine::Machine;
 use super::place::{self, Prepared};
-use super::{Next, Seen, environment, outcome, retention};
-use crate::agents::{AgentsError, Reader, Report};
-use crate::setup::{Later, Steps, Supervise};
-use crate::store::runs::{self as rows, Place, RunRow};
-use crate::supervisor::commands::{self, Commands};
-use crate::supervisor::record::{Exit, Grace, Request, RunDir, Status, StepKind};
-use crate::supervisor::{client, spool, strays};
+use super::{Next, Seen, environment};
+use crate::agents::AgentsError;
+use crate::store::runs::{self as rows, RunRow};
+use crate::supervisor::client;
+use crate::supervisor::record::{Exit, Request, RunDir, Status};
 use crate::{Context, clock};
 
 /// A look at the rows although nothing woke us: a bound on the harm of a lost wake-up.
@@ -43,30 +41,21 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// starting, or just ending.
 const ATTACH_AGAIN: Duration = Duration::from_millis(50);
 
-/// Folder of setup and teardown commands outside runs, in the host's folder.
-const STEPS: &str = "steps";
-
 /// Time between two rounds of deleting old spools.
 const RETENTION: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Grace for what a killed supervisor left behind.
-const STRAYS_GRACE: Grace = Grace {
-    int_ms: 2_000,
-    term_ms: 3_000,
-};
-
 /// This host's runs, shared by handle.
 #[derive(Clone, Debug)]
-pub struct Runs(Arc<Shared>);
+pub struct Runs(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
-    context: Context,
-    machine: Machine,
+pub(super) struct Shared {
+    pub(super) context: Context,
+    pub(super) machine: Machine,
     /// Runs this daemon works on, with what asks for their end.
     active: Mutex<BTreeMap<RunId, CancellationToken>>,
     /// A run or a list of commands has ended.
-    ended: Notify,
+    pub(super) ended: Notify,
 }
 
 /// How the following of a supervisor came to an end.
@@ -143,7 +132,7 @@ impl Runs {
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn dir(&self, id: RunId) -> RunDir {
+    pub(super) fn dir(&self, id: RunId) -> RunDir {
         RunDir::new(&self.0.context.layout.runs().join(id.to_string()))
     }
 
@@ -422,227 +411,11 @@ impl Runs {
         Ok(store.commit(tx).await?)
     }
 
-    /// Settles a run from its supervisor's record.
-    async fn finish(&self, row: RunRow, exit: &Exit) -> Result<(), Failure> {
-        let report = self.report(&row).await;
-        let changes = match &row.place {
-            Some(place) => place::changes(&self.0.context, place).await,
-            None => Outcome::default(),
-        };
-        let finished = outcome::finished(exit, report, &changes);
-        let setup_failed = exit.agent().is_none() && !exit.steps.is_empty();
-        let log = (exit.log_bytes, exit.log_crc32);
-        self.settle(row, finished, log, setup_failed).await
-    }
-
-    /// What the agent said, from its standard output.
-    async fn report(&self, row: &RunRow) -> Report {
-        let agent = self.0.machine.agents.get(&row.automation.agent);
-        let output = agent.map(|agent| agent.output).unwrap_or_default();
-        let dir = self.dir(row.run.id);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut reader = Reader::new(output);
-            spool::read_output(&dir, |bytes| reader.push(bytes))?;
-            Ok::<_, std::io::Error>(reader.finish())
-        });
-        match read.await {
-            Ok(Ok(report)) => report,
-            Ok(Err(_)) | Err(_) => Report::default(),
-        }
-    }
-
-    /// Settles a run that has neither a supervisor nor a record, and ends what is left of it.
-    async fn lose(&self, row: RunRow) -> Result<(), Failure> {
-        let dir = self.dir(row.run.id);
-        let own = row.place.as_ref().filter(|place| place.owned);
-        let own = own.map(|place| PathBuf::from(&place.path));
-        let look = tokio::task::spawn_blocking(move || {
-            let ended = strays::end(&dir, own.as_deref(), STRAYS_GRACE);
-            (ended, spool::measure(&dir).unwrap_or((0, 0)))
-        });
-        let (ended, log) = look.await.unwrap_or((0, (0, 0)));
-        let started_at = match &row.run.state {
-            RunState::Running { started_at } => Some(*started_at),
-            RunState::Queued
-            | RunState::Preparing { .. }
-            | RunState::Finished(_)
-            | RunState::Skipped { .. } => None,
-        };
-        let left = match ended {
-            0 => String::new(),
-            count => format!("; {count} of its processes were still there and were ended"),
-        };
-        let reason = format!("its supervisor vanished without a record{left}");
-        let now = clock::wall();
-        let finished = outcome::unrecorded(RunResult::Lost, reason, started_at, log.0, now);
-        self.settle(row, finished, log, false).await
-    }
-
-    /// Settles a run whose supervisor was never started.
-    async fn end_unlaunched(
-        &self,
-        row: RunRow,
-        result: RunResult,
-        reason: String,
-    ) -> Result<(), Failure> {
-        let finished = outcome::unrecorded(result, reason, None, 0, clock::wall());
-        self.settle(row, finished, (0, 0), false).await
-    }
-
-    /// Records the end with the log's size and checksum, then leaves the workspace as wished.
-    async fn settle(
-        &self,
-        mut row: RunRow,
-        finished: Finished,
-        (bytes, crc): (u64, u32),
-        setup_failed: bool,
-    ) -> Result<(), Failure> {
-        let (now, context) = (clock::wall(), &self.0.context);
-        if let Some(place) = &row.place {
-            row.run.workspace_id = Some(place.workspace_id);
-            row.run.branch.clone_from(&place.branch);
-        }
-        let done = finished.clone();
-        row.run.finish(finished).map_err(|error| wrong(&error))?;
-        let mut tx = context.store.begin().await?;
-        rows::complete_log(&mut tx, row.run.id, bytes, crc).await?;
-        rows::update(&mut tx, &row.run, now).await?;
-        context.store.commit(tx).await?;
-        context.signals.logs.notify_one();
-        context.signals.scheduler.notify_one();
-        tracing::info!(run = %row.run.id, result = done.result.word(), "a run ended");
-        let Some(place) = &row.place else {
-            return Ok(());
-        };
-        if setup_failed && place.owned {
-            let error = done.reason.clone().unwrap_or_default();
-            place::set_up_failed(context, place.workspace_id, &error, now).await?;
-            return Ok(());
-        }
-        let keep = row.automation.policies.keep_workspace;
-        place::leave(context, self, place, keep, &done.outcome, now).await;
-        Ok(())
-    }
-
-    fn program(&self) -> std::io::Result<PathBuf> {
+    pub(super) fn program(&self) -> std::io::Result<PathBuf> {
         match &self.0.context.config.supervisor {
             Some(program) => Ok(program.clone()),
             None => std::env::current_exe(),
         }
-    }
-
-    async fn delete_spools(self) {
-        let (store, now) = (&self.0.context.store, clock::wall());
-        let spools = match store.delivered_spools().await {
-            Ok(spools) => spools,
-            Err(error) => {
-                tracing::warn!(%error, "old logs cannot be looked for");
-                return;
-            }
-        };
-        for id in retention::to_delete(&spools, now) {
-            let folder = self.dir(id).path().to_owned();
-            let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
-            let forgotten = match removed {
-                Ok(Ok(())) => store.spool_deleted(id, now).await.is_ok(),
-                Ok(Err(_)) | Err(_) => false,
-            };
-            if !forgotten {
-                tracing::warn!(run = %id, "an old log cannot be deleted; it is tried again later");
-            }
-        }
-    }
-
-    /// Unfinished runs that work in a workspace.
-    async fn runs_in(&self, workspace: WorkspaceId) -> Result<Vec<RunId>, Failure> {
-        let rows = self.0.context.store.unfinished_runs().await?;
-        let there = |place: &Place| place.workspace_id == workspace;
-        Ok(rows
-            .iter()
-            .filter(|row| row.place.as_ref().is_some_and(there))
-            .map(|row| row.run.id)
-            .collect())
-    }
-
-    async fn end_all_in(&self, workspace: WorkspaceId) -> Result<(), Failure> {
-        loop {
-            let ended = self.0.ended.notified();
-            let there = self.runs_in(workspace).await?;
-            if there.is_empty() {
-                return Ok(());
-            }
-            let store = &self.0.context.store;
-            let mut tx = store.begin().await?;
-            for id in there {
-                rows::request_cancel(&mut tx, id, "the deletion of its workspace").await?;
-            }
-            store.commit(tx).await?;
-            self.0.context.signals.runs.notify_one();
-            ended.await;
-        }
-    }
-
-    async fn run_steps(&self, steps: Steps) -> std::io::Result<SetupReport> {
-        let runs = self.clone();
-        let user = tokio::task::spawn_blocking(move || runs.0.machine.user());
-        let user = user.await.map_err(std::io::Error::other)?;
-        let mut env = environment::base(&user, &self.0.context.config.env);
-        env.extend(steps.env);
-        let commands = Commands {
-            kind: match steps.what {
-                "teardown" => StepKind::Teardown,
-                _ => StepKind::Setup,
-            },
-            texts: steps.commands,
-            folder: steps.dir,
-            env,
-            limit_ms: u64::try_from(steps.limit.as_millis()).unwrap_or(u64::MAX),
-        };
-        let name = hex::encode(clock::random::<8>());
-        let dir = self.0.context.layout.host().join(STEPS).join(name);
-        commands::run(&self.program()?, &dir, &commands).await
-    }
-}
-
-impl Supervise for Runs {
-    fn steps(&self, steps: Steps) -> Later<'_, SetupReport> {
-        Box::pin(async move {
-            self.run_steps(steps)
-                .await
-                .unwrap_or_else(|error| SetupReport {
-                    ok: false,
-                    failed_command: None,
-                    exit_code: None,
-                    duration_ms: 0,
-                    last_lines: format!("the commands cannot be run: {error}"),
-                })
-        })
-    }
-
-    fn vacate(&self, workspace: WorkspaceId) -> Later<'_, ()> {
-        Box::pin(async move {
-            if let Err(failure) = self.end_all_in(workspace).await {
-                tracing::error!(%workspace, %failure, "runs in a workspace cannot be ended");
-            }
-        })
-    }
-}
-
-/// Folders of setup commands whose daemon is gone; those that just end themselves are left alone.
-fn remove_abandoned(steps: &Path) {
-    let entries = std::fs::read_dir(steps).into_iter().flatten().flatten();
-    for folder in entries.map(|entry| entry.path()) {
-        if !client::is_supervised(&RunDir::new(&folder)) {
-            // What cannot be removed now is tried again at the next start.
-            remove(&folder).ok();
-        }
-    }
-}
-
-fn remove(folder: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        done => done,
     }
 }
 
@@ -657,6 +430,6 @@ fn sentence(failure: &Failure) -> String {
 }
 
 /// A transition that makes no sense is an error of this program.
-fn wrong(error: &BadTransition) -> Failure {
+pub(super) fn wrong(error: &BadTransition) -> Failure {
     Failure::new(ErrorCode::HostError, error.to_string())
 }

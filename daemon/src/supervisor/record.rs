@@ -377,12 +377,10 @@ impl ExitDraft {
     /// Writes the record over the reserved bytes and makes it visible in one step.
     pub fn publish(mut self, exit: &Exit) -> io::Result<()> {
         use std::io::Seek;
-        let mut text = serde_json::to_vec(exit)?;
-        if text.len() < RESERVED_BYTES {
-            text.resize(RESERVED_BYTES, b' ');
-        }
+        let text = serde_json::to_vec(exit)?;
         self.file.seek(io::SeekFrom::Start(0))?;
         self.file.write_all(&text)?;
+        self.file.set_len(text.len() as u64)?;
         self.file.sync_data()?;
         std::fs::rename(self.dir.exit_draft(), self.dir.exit())?;
         File::open(self.dir.path())?.sync_all()

@@ -1,0 +1,157 @@
+//! Settles runs: their end with the log's size and checksum in one transaction, then what is left on
+//! the disk. Nothing here follows a supervisor.
+
+use std::path::{Path, PathBuf};
+
+use hostler_proto::error::Failure;
+use hostler_proto::run::{Finished, Outcome, RunResult, RunState};
+
+use super::task::{Runs, wrong};
+use super::{outcome, place, retention};
+use crate::agents::{Reader, Report};
+use crate::clock;
+use crate::store::runs::{self as rows, RunRow};
+use crate::supervisor::record::{Exit, Grace};
+use crate::supervisor::{commands, spool, strays};
+
+/// Grace for what a killed supervisor left behind.
+const STRAYS_GRACE: Grace = Grace {
+    int_ms: 2_000,
+    term_ms: 3_000,
+};
+
+impl Runs {
+    /// Settles a run from its supervisor's record.
+    pub(super) async fn finish(&self, row: RunRow, exit: &Exit) -> Result<(), Failure> {
+        let report = self.report(&row).await;
+        let changes = match &row.place {
+            Some(place) => place::changes(&self.0.context, place).await,
+            None => Outcome::default(),
+        };
+        let finished = outcome::finished(exit, report, &changes);
+        let setup_failed = exit.agent().is_none() && !exit.steps.is_empty();
+        let log = (exit.log_bytes, exit.log_crc32);
+        self.settle(row, finished, log, setup_failed).await
+    }
+
+    /// What the agent said, from its standard output.
+    async fn report(&self, row: &RunRow) -> Report {
+        let agent = self.0.machine.agents.get(&row.automation.agent);
+        let output = agent.map(|agent| agent.output).unwrap_or_default();
+        let dir = self.dir(row.run.id);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut reader = Reader::new(output);
+            spool::read_output(&dir, |bytes| reader.push(bytes))?;
+            Ok::<_, std::io::Error>(reader.finish())
+        });
+        match read.await {
+            Ok(Ok(report)) => report,
+            Ok(Err(_)) | Err(_) => Report::default(),
+        }
+    }
+
+    /// Settles a run that has neither a supervisor nor a record, and ends what is left of it.
+    pub(super) async fn lose(&self, row: RunRow) -> Result<(), Failure> {
+        let dir = self.dir(row.run.id);
+        let own = row.place.as_ref().filter(|place| place.owned);
+        let own = own.map(|place| PathBuf::from(&place.path));
+        let look = tokio::task::spawn_blocking(move || {
+            let ended = strays::end(&dir, own.as_deref(), STRAYS_GRACE);
+            let words = commands::own_error(&dir);
+            (ended, words, spool::measure(&dir).unwrap_or((0, 0)))
+        });
+        let (ended, words, log) = look.await.unwrap_or_default();
+        let started_at = match &row.run.state {
+            RunState::Running { started_at } => Some(*started_at),
+            RunState::Queued
+            | RunState::Preparing { .. }
+            | RunState::Finished(_)
+            | RunState::Skipped { .. } => None,
+        };
+        let left = match ended {
+            0 => String::new(),
+            count => format!("; {count} of its processes were still there and were ended"),
+        };
+        let reason = format!("{words}{left}");
+        let now = clock::wall();
+        let finished = outcome::unrecorded(RunResult::Lost, reason, started_at, log.0, now);
+        self.settle(row, finished, log, false).await
+    }
+
+    /// Settles a run whose supervisor was never started.
+    pub(super) async fn end_unlaunched(
+        &self,
+        row: RunRow,
+        result: RunResult,
+        reason: String,
+    ) -> Result<(), Failure> {
+        let finished = outcome::unrecorded(result, reason, None, 0, clock::wall());
+        self.settle(row, finished, (0, 0), false).await
+    }
+
+    /// Records the end with the log's size and checksum, then leaves the workspace as wished.
+    async fn settle(
+        &self,
+        mut row: RunRow,
+        finished: Finished,
+        (bytes, crc): (u64, u32),
+        setup_failed: bool,
+    ) -> Result<(), Failure> {
+        let (now, context) = (clock::wall(), &self.0.context);
+        if let Some(place) = &row.place {
+            row.run.workspace_id = Some(place.workspace_id);
+            row.run.branch.clone_from(&place.branch);
+        }
+        let done = finished.clone();
+        row.run.finish(finished).map_err(|error| wrong(&error))?;
+        let mut tx = context.store.begin().await?;
+        rows::complete_log(&mut tx, row.run.id, bytes, crc).await?;
+        rows::update(&mut tx, &row.run, now).await?;
+        context.store.commit(tx).await?;
+        context.signals.logs.notify_one();
+        context.signals.scheduler.notify_one();
+        tracing::info!(run = %row.run.id, result = done.result.word(), "a run ended");
+        let Some(place) = &row.place else {
+            return Ok(());
+        };
+        if setup_failed && place.owned {
+            let error = done.reason.clone().unwrap_or_default();
+            place::set_up_failed(context, place.workspace_id, &error, now).await?;
+            return Ok(());
+        }
+        let keep = row.automation.policies.keep_workspace;
+        place::leave(context, self, place, keep, &done.outcome, now).await;
+        Ok(())
+    }
+
+    /// Deletes delivered logs that are old or too many.
+    pub(super) async fn delete_spools(self) {
+        let (store, now) = (&self.0.context.store, clock::wall());
+        let spools = match store.delivered_spools().await {
+            Ok(spools) => spools,
+            Err(error) => {
+                tracing::warn!(%error, "old logs cannot be looked for");
+                return;
+            }
+        };
+        for id in retention::to_delete(&spools, now) {
+            let folder = self.dir(id).path().to_owned();
+            let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
+            let forgotten = match removed {
+                Ok(Ok(())) => store.spool_deleted(id, now).await.is_ok(),
+                Ok(Err(_)) | Err(_) => false,
+            };
+            if !forgotten {
+                tracing::warn!(run = %id, "an old log cannot be deleted; it is tried again later");
+            }
+        }
+    }
+}
+
+/// Removes a folder; one that is gone is as good.
+pub(super) fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
