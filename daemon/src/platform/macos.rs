@@ -43,14 +43,16 @@ pub fn is_stray(one: &ProcessFacts, marker: &str) -> bool {
 
 /// Every process of this machine that can be seen.
 pub fn processes() -> Vec<ProcessFacts> {
-    let system = look(ProcessesToUpdate::All);
+    let Some(system) = look(ProcessesToUpdate::All) else {
+        return Vec::new();
+    };
     system.processes().values().filter_map(facts).collect()
 }
 
 /// One process.
 pub fn process(pid: i32) -> Option<ProcessFacts> {
     let pid = sysinfo::Pid::from_u32(u32::try_from(pid).ok()?);
-    facts(look(ProcessesToUpdate::Some(&[pid])).process(pid)?)
+    facts(look(ProcessesToUpdate::Some(&[pid]))?.process(pid)?)
 }
 
 /// Sends a signal to the process that had this pid and start time; false when it is gone.
@@ -99,11 +101,11 @@ pub fn login_shell() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/bin/zsh"))
 }
 
-fn look(which: ProcessesToUpdate<'_>) -> System {
-    let mut system = System::new();
+fn look(which: ProcessesToUpdate<'_>) -> Option<System> {
+    let mut system = System::new().ok()?;
     let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
     system.refresh_processes_specifics(which, true, kind);
-    system
+    Some(system)
 }
 
 fn with_process<T>(
@@ -112,7 +114,7 @@ fn with_process<T>(
     read: impl FnOnce(&Process) -> T,
 ) -> Option<T> {
     let pid = sysinfo::Pid::from_u32(u32::try_from(pid).ok()?);
-    let mut system = System::new();
+    let mut system = System::new().ok()?;
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
     system.process(pid).map(read)
 }

@@ -20,7 +20,8 @@ pub(super) struct Tree {
     marker: String,
     /// CPU time of those that have ended, milliseconds.
     ended_cpu_ms: u64,
-    living_cpu_ms: u64,
+    /// What the last look saw, ended and living together.
+    sampled_cpu_ms: u64,
     peak_memory_bytes: u64,
 }
 
@@ -41,7 +42,7 @@ impl Tree {
             own,
             marker,
             ended_cpu_ms: 0,
-            living_cpu_ms: 0,
+            sampled_cpu_ms: 0,
             peak_memory_bytes: 0,
         })
     }
@@ -101,21 +102,27 @@ impl Tree {
                 status,
             });
         }
+        // Where ended children are not listed, and for what ended since the list was made.
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            ended.push(Ended { pid, status });
+        }
         ended
     }
 
     /// Looks at what the tree uses now; returns its CPU time so far, milliseconds.
     pub(super) fn sample(&mut self) -> u64 {
         let living = self.living();
-        self.living_cpu_ms = living.iter().map(|one| one.cpu_ms).sum();
+        let living_cpu_ms: u64 = living.iter().map(|one| one.cpu_ms).sum();
         let memory = living.iter().map(|one| one.memory_bytes).sum();
         self.peak_memory_bytes = self.peak_memory_bytes.max(memory);
-        self.ended_cpu_ms + self.living_cpu_ms
+        self.sampled_cpu_ms = self.ended_cpu_ms + living_cpu_ms;
+        self.sampled_cpu_ms
     }
 
-    /// CPU time of everyone who ended and was taken note of, milliseconds.
+    /// CPU time of everyone who ended, milliseconds, as far as it was seen.
     pub(super) fn cpu_ms(&self) -> u64 {
-        self.ended_cpu_ms
+        self.ended_cpu_ms.max(self.sampled_cpu_ms)
     }
 
     /// The highest memory seen over the whole tree, bytes.
