@@ -444,7 +444,7 @@ fn expired() -> Failure {
 }
 
 /// Both clocks as the session wants them.
-fn now() -> Now {
+pub(super) fn now() -> Now {
     let elapsed = clock::monotonic().duration_since(*START);
     Now {
         ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

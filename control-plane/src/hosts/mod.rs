@@ -146,3 +146,6 @@ fn timed_out(host: HostId, deadline: Duration) -> Failure {
     )
     .hint("look again in a moment: what it did will show")
 }
+
+#[cfg(test)]
+mod tests;
