@@ -70,4 +70,6 @@ pub struct Signals {
     pub scheduler: Notify,
     /// Runs were queued or cancelled: the runs task looks.
     pub runs: Notify,
+    /// Projects were registered: their repositories are to be watched.
+    pub watch: Notify,
 }

@@ -14,7 +14,7 @@ use hostler_proto::project::{Project, ProjectState};
 use hostler_proto::time::UtcMillis;
 
 use crate::git::remote::Remote;
-use crate::git::{self, Limits, Repo, Tools, Watch, clone, names, refs, trash};
+use crate::git::{self, Engine, Limits, Repo, Tools, Watch, clone, names, refs, trash};
 use crate::link::ProgressSink;
 use crate::store::projects::{self, ProjectRow};
 use crate::store::{Tx, workspaces as rows};
@@ -51,22 +51,24 @@ pub async fn recover(context: &Context, now: UtcMillis) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks whether each project's repository is where it was, and at its default branch.
+/// Looks whether each project's repository is where it was, and at its default branch where that
+/// needs no process.
 pub async fn reconcile(context: &Context, now: UtcMillis) -> Result<(), Failure> {
     for mut row in context.store.projects().await? {
         if row.project.state == ProjectState::Cloning {
             continue;
         }
         let (tools, path) = (Arc::clone(&context.git), PathBuf::from(&row.project.path));
-        let seen = blocking(move || Ok(look(&tools, &path).ok())).await?;
+        let known = row.project.default_branch.clone();
+        let seen = blocking(move || Ok(glance(&tools, &path, known).ok())).await?;
         let before = row.project.clone();
-        row.project.state = if seen.is_some() {
-            ProjectState::Ready
-        } else {
-            ProjectState::Missing
-        };
-        row.project.default_branch =
-            seen.map_or(before.default_branch.clone(), |seen| seen.default_branch);
+        match seen {
+            Some(default_branch) => {
+                row.project.state = ProjectState::Ready;
+                row.project.default_branch = default_branch;
+            }
+            None => row.project.state = ProjectState::Missing,
+        }
         if row.project != before {
             let mut tx = context.store.begin().await?;
             projects::put(&mut tx, &row, now).await?;
@@ -74,6 +76,15 @@ pub async fn reconcile(context: &Context, now: UtcMillis) -> Result<(), Failure>
         }
     }
     Ok(())
+}
+
+/// The default branch of the repository at `path`; as known where only a process could tell.
+fn glance(tools: &Tools, path: &Path, known: Option<String>) -> Result<Option<String>, git::Error> {
+    let repo = Repo::discover(path)?;
+    match repo.engine {
+        Engine::System(_) if known.is_some() => Ok(known),
+        Engine::Native | Engine::System(_) => Ok(look(tools, path)?.default_branch),
+    }
 }
 
 /// Runs blocking work beside the runtime; a panic in it goes on here.
@@ -241,6 +252,7 @@ async fn finish(
     let main = workspaces::main_row(&row.project, seen.head, seen.commit, now);
     rows::put(&mut tx, &main, now).await?;
     context.store.commit(tx).await?;
+    context.signals.watch.notify_one();
     Ok(ProjectCreated {
         project: row.project,
         existed: false,

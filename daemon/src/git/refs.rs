@@ -224,12 +224,19 @@ pub fn remote_name(git: &Git, repo: &Repo) -> Result<Option<String>, Error> {
 
 /// The address of a remote.
 pub fn remote_url(git: &Git, repo: &Repo, remote: &str) -> Result<Option<String>, Error> {
-    let output = git.attempt(
-        &repo.root,
-        "reading the remote's address",
-        &["config", "--get", &format!("remote.{remote}.url")],
-    )?;
-    Ok(output.status.success().then(|| output.text()))
+    match repo.engine {
+        Engine::Native => {
+            let git2 = repo.git2()?;
+            let found = git2.find_remote(remote).ok();
+            Ok(found.and_then(|remote| remote.url().ok().map(str::to_owned)))
+        }
+        Engine::System(_) => {
+            let key = format!("remote.{remote}.url");
+            let what = "reading the remote's address";
+            let output = git.attempt(&repo.root, what, &["config", "--get", &key])?;
+            Ok(output.status.success().then(|| output.text()))
+        }
+    }
 }
 
 /// Makes a branch where none is; `false` when it exists already.

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hint, Watches, folders};
-use crate::git::Repo;
+use crate::git::{Engine, Repo};
 use crate::projects::{self, blocking};
 use crate::store::projects::ProjectRow;
 use crate::{Context, clock, workspaces};
@@ -81,6 +81,7 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(wait) => {}
+            () = follower.context.signals.watch.notified() => {}
             () = heard.wake.notified() => tokio::time::sleep(DEBOUNCE).await,
         }
     }
@@ -90,6 +91,9 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
 struct Place {
     common: PathBuf,
     trees: PathBuf,
+    /// Whether looking at it starts no process.
+    free: bool,
+    looked: bool,
 }
 
 struct Follower {
@@ -113,23 +117,33 @@ impl Follower {
         }
         let rows = self.context.store.projects().await?;
         self.find(&rows).await?;
-        for row in &rows {
-            let id = row.project.id;
-            let Some(place) = self.places.get(&id) else {
-                continue;
-            };
-            let near =
-                |path: &PathBuf| path.starts_with(&place.common) || path.starts_with(&place.trees);
-            if full || paths.iter().any(near) {
-                workspaces::reconcile(&self.context, id, now.wall).await?;
-            }
+        // Before looking, so that nothing falls between the look and the watch.
+        self.watch();
+        for id in self.due_looks(paths, full, all) {
+            workspaces::reconcile(&self.context, id, now.wall).await?;
         }
         if !paths.is_empty() {
             self.note(paths).await?;
         }
-        self.watch();
         self.count(now.awake_ms).await?;
         Ok(self.wait(clock::now().awake_ms))
+    }
+
+    /// The projects hinted at, new ones, and now and then all; where looking starts a process, only
+    /// with a reason.
+    fn due_looks(&mut self, paths: &BTreeSet<PathBuf>, full: bool, lost: bool) -> Vec<ProjectId> {
+        let blind = self.watches.is_none();
+        let mut wanted = Vec::new();
+        for (id, place) in &mut self.places {
+            let near =
+                |path: &PathBuf| path.starts_with(&place.common) || path.starts_with(&place.trees);
+            let due = full && (place.free || lost || blind);
+            if !place.looked || due || paths.iter().any(near) {
+                wanted.push(*id);
+            }
+            place.looked = true;
+        }
+        wanted
     }
 
     /// Learns where new projects are and forgets those that are gone.
@@ -142,7 +156,11 @@ impl Follower {
             .collect();
         self.places.retain(|id, _| known.contains(id));
         for row in rows.iter().filter(ready) {
-            if self.places.contains_key(&row.project.id) {
+            if self
+                .places
+                .get(&row.project.id)
+                .is_some_and(|place| place.trees.is_dir())
+            {
                 continue;
             }
             let path = PathBuf::from(&row.project.path);
@@ -151,13 +169,16 @@ impl Follower {
             };
             let trees = self.context.config.worktrees_root.join(&row.project.slug);
             let trees = trees.canonicalize().unwrap_or(trees);
-            self.places.insert(
-                row.project.id,
-                Place {
-                    common: repo.common,
-                    trees,
-                },
-            );
+            let looked = self.places.contains_key(&row.project.id);
+            let free = repo.engine == Engine::Native;
+            let common = repo.common;
+            let place = Place {
+                common,
+                trees,
+                free,
+                looked,
+            };
+            self.places.insert(row.project.id, place);
         }
         Ok(())
     }
@@ -284,10 +305,10 @@ mod tests {
     async fn changes_are_followed_soon_after_they_happen() {
         let host = Host::open().await;
         let sample = Sample::new();
-        let made = workspace(&host, &sample).await;
         let stop = CancellationToken::new();
         let mut parts = tokio::task::JoinSet::new();
         parts.spawn(run(host.context.clone(), stop.clone()));
+        let made = workspace(&host, &sample).await;
         let path = Path::new(&made.path);
         fixture::run(path, &["switch", "-q", "-c", "elsewhere"]);
         until(&host, made.id, "the branch", |seen| {
