@@ -19,10 +19,10 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
         AutomationsCommand::List { name } => list(session, name)?,
         AutomationsCommand::Get { automation } => on_one(session, "automations_get", &automation)?,
         AutomationsCommand::Pause { automation } => {
-            on_one(session, "automations_pause", &automation)?
+            on_one(session, "automations_pause", &automation)?;
         }
         AutomationsCommand::Resume { automation } => {
-            on_one(session, "automations_resume", &automation)?
+            on_one(session, "automations_resume", &automation)?;
         }
         AutomationsCommand::Delete { automation } => delete(session, &automation)?,
         AutomationsCommand::Prompt(command) => prompt(session, command)?,

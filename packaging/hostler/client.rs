@@ -26,7 +26,7 @@ pub(crate) struct Connection {
         value_name = "URL",
         help_heading = "Connection"
     )]
-    url: Option<String>,
+    server: Option<String>,
     /// API key
     #[arg(
         long,
@@ -81,7 +81,7 @@ impl Session {
         let saved = home::credentials(&home::path()?)?;
         let pick = |given: &Option<String>, saved: Option<String>| given.clone().or(saved);
         let url = pick(
-            &self.connection.url,
+            &self.connection.server,
             saved.as_ref().map(|saved| saved.url.clone()),
         );
         let key = pick(&self.connection.api_key, saved.map(|saved| saved.api_key));
@@ -91,7 +91,7 @@ impl Session {
                 "There are no credentials in {}.",
                 home::credentials_file(&home::path()?).display()
             ))
-            .hint("Run `hostler up` on this machine, or give --url and --api-key (HOSTLER_URL, HOSTLER_API_KEY).")),
+            .hint("Run `hostler up` on this machine, or give --server and --api-key (HOSTLER_URL, HOSTLER_API_KEY).")),
         }
     }
 
@@ -146,7 +146,7 @@ pub(crate) fn unreachable(url: &str, error: &ureq::Error) -> Failure {
     Failure::unreachable(format!(
         "The control plane at {url} cannot be reached: {error}."
     ))
-    .hint("Start it with `hostler up` (or `hostler server`), or give another --url.")
+    .hint("Start it with `hostler up` (or `hostler server`), or name another with --server.")
 }
 
 fn call_body(tool: &str, arguments: &Value, progress: bool) -> Value {

@@ -249,7 +249,14 @@ fn what_is_wrong_has_its_own_exit_code() {
     assert!(code == 3 && said.contains("hostler up"), "{code}: {said}");
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let (code, said) = home
-        .run(&["hosts", "list", "--url", &nobody, "--api-key", "sk_live_x"])
+        .run(&[
+            "hosts",
+            "list",
+            "--server",
+            &nobody,
+            "--api-key",
+            "sk_live_x",
+        ])
         .failed();
     assert!(code == 7 && said.contains(&nobody), "{code}: {said}");
     let up = home.up();
@@ -257,7 +264,7 @@ fn what_is_wrong_has_its_own_exit_code() {
         .run(&[
             "hosts",
             "list",
-            "--url",
+            "--server",
             &up.url,
             "--api-key",
             "sk_live_wrong",
