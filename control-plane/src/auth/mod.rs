@@ -14,7 +14,7 @@ use hostler_proto::ids::{OrgId, UserId};
 use uuid::Uuid;
 
 pub(crate) use mint::{ENROLMENT_KEY_MS, mint};
-pub use present::{Denied, authenticate, enrolment_key};
+pub use present::{Denied, authenticate};
 pub use scope::{Scope, Scopes};
 pub use secret::{Secret, SecretEntropy, SecretHash, SecretKind};
 

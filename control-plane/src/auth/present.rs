@@ -64,16 +64,6 @@ pub async fn authenticate(
     caller(row)
 }
 
-/// The enrolment key that `text` is, if it is good now. It is used up by
-/// [`store::tokens::spend`], in the transaction that records the host.
-pub async fn enrolment_key(app: &App, text: &str, now: UtcMillis) -> Result<TokenRow, Denied> {
-    let secret = Secret::read(text.trim()).ok_or(Denied::NotGood)?;
-    if secret.kind() != SecretKind::EnrolmentKey {
-        return Err(Denied::NotGood);
-    }
-    look_up(app, &secret, now).await
-}
-
 /// The secret in a request: a bearer token (RFC 6750 section 2.1), else an API key's own header.
 fn presented(headers: &axum::http::HeaderMap) -> Result<(Place, &str), Denied> {
     if let Some(value) = headers.get(axum::http::header::AUTHORIZATION) {

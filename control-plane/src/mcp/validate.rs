@@ -83,6 +83,14 @@ fn resolve_aliases(
     arguments
 }
 
+/// What a schema finds wrong with a value.
+#[cfg(test)]
+pub(crate) fn problems(schema: &JsonObject, value: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    check(schema, &mut value.clone(), "", &mut problems);
+    problems
+}
+
 fn check(schema: &JsonObject, value: &mut Value, path: &str, problems: &mut Vec<String>) {
     if let Some(Value::Array(branches)) = schema.get("anyOf") {
         return check_branches(branches, value, path, problems);

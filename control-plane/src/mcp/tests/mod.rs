@@ -3,6 +3,7 @@
 mod advertised;
 mod http;
 mod inputs;
+mod outputs;
 
 use std::path::Path;
 

@@ -53,7 +53,7 @@ struct ListOutput {
 /// What was never told (before a host's first connection) is null.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct HostOutput {
+pub(crate) struct HostOutput {
     /// Host id.
     id: String,
     /// Name; taken by other tools in any case.

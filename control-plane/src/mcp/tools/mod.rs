@@ -4,11 +4,11 @@
 //! domain operation. Order is fixed, so that every listing is the same bytes.
 
 mod automations;
-mod hosts;
+pub(super) mod hosts;
 mod projects;
 mod runs;
 mod tasks;
-mod workspaces;
+pub(super) mod workspaces;
 
 use std::collections::HashMap;
 use std::future::Future;

@@ -229,7 +229,7 @@ struct DeleteOutput {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct WorkspaceOutput {
+pub(crate) struct WorkspaceOutput {
     /// Workspace id.
     id: String,
     /// Name.
