@@ -79,7 +79,12 @@ pub struct Greeting {
 pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting, Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
-    let row = known(&mut tx, host).await?;
+    let mut row = known(&mut tx, host).await?;
+    if stated.next_seq > 0 && stated.next_seq <= row.event_seq {
+        // The host's database was restored from an older copy: its numbers start over from there.
+        row.event_seq = stated.next_seq - 1;
+        store::hosts::set_event_seq(&mut tx, host, row.event_seq).await?;
+    }
     let epoch = app.server.epoch;
     store::hosts::connected(&mut tx, host, epoch, stated.applied_revision, now).await?;
     let mut logs = Vec::with_capacity(stated.runs.len());

@@ -49,7 +49,7 @@ pub struct ProjectPlace {
     pub default_branch: Option<String>,
     /// Whether it can be used.
     pub state: ProjectState,
-    /// When the host last told of it.
+    /// When this was last known to be so: the host's last sign of life, or when it last told of it.
     pub as_of: UtcMillis,
 }
 
@@ -370,7 +370,9 @@ fn views(places: Vec<PlaceRow>, hosts: &[HostView]) -> Vec<ProjectView> {
             path: row.path,
             default_branch: row.default_branch,
             state: row.state,
-            as_of: row.as_of,
+            as_of: host
+                .last_seen_at
+                .map_or(row.as_of, |seen| seen.max(row.as_of)),
         };
         match views.last_mut() {
             Some(view) if view.id == row.id => view.hosts.push(place),

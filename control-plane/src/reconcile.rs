@@ -268,9 +268,14 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
+    /// None when somebody asks it already. The mark is made only once it is sure to be ours: one
+    /// dropped here would take the other's away, and wait for the lock that is held.
     fn begin(app: &'a App, id: CommandId) -> Option<Self> {
         let mut asking = app.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        asking.insert(id).then_some(Self { app, id })
+        if !asking.insert(id) {
+            return None;
+        }
+        Some(Self { app, id })
     }
 }
 
@@ -282,5 +287,26 @@ impl Drop for Asking<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         asking.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Catalog;
+
+    #[tokio::test]
+    async fn a_command_is_asked_by_one_at_a_time() {
+        let catalog = Catalog::new().await;
+        let id = CommandId(uuid::Uuid::from_u128(1));
+        let first = Asking::begin(&catalog.app, id);
+        assert!(first.is_some());
+        assert!(Asking::begin(&catalog.app, id).is_none());
+        assert!(
+            Asking::begin(&catalog.app, id).is_none(),
+            "the first still asks"
+        );
+        drop(first);
+        assert!(Asking::begin(&catalog.app, id).is_some());
     }
 }

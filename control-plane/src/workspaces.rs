@@ -32,7 +32,7 @@ pub struct WorkspaceView {
     pub host_name: String,
     /// Whether that host is connected now.
     pub host_online: bool,
-    /// When the host last told of it.
+    /// When this was last known to be so: the host's last sign of life, or when it last told of it.
     pub as_of: UtcMillis,
     /// Why its making failed, or why a removal asked for earlier was refused.
     pub error: Option<String>,
@@ -379,7 +379,9 @@ fn view(row: WorkspaceRow, hosts: &[HostView]) -> Option<WorkspaceView> {
         host_id: host.id,
         host_name: host.name.clone(),
         host_online: host.online,
-        as_of: row.as_of,
+        as_of: host
+            .last_seen_at
+            .map_or(row.as_of, |seen| seen.max(row.as_of)),
         error: row.delete_error.or(failed),
     })
 }

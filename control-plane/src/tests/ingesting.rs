@@ -126,6 +126,25 @@ async fn what_can_never_be_applied_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
+async fn a_host_restored_from_an_older_copy_is_heard_again() {
+    let catalog = Catalog::new().await;
+    let (app, host) = (&catalog.app, catalog.host);
+    let seen = |number| Event::WorkspaceChanged(workspace(number, None, WorkspaceState::Ready));
+    catalog.tell(&[seen(1), seen(2), seen(3)]).await;
+    let stated = Stated {
+        next_seq: 2,
+        ..Stated::default()
+    };
+    let greeting = ingest::hello(app, host, &stated).await.unwrap();
+    assert_eq!(greeting.acked_seq, 1);
+    let other = numbered(1, &[seen(9)]);
+    assert_eq!(ingest::events(app, host, 1, &other).await.unwrap(), ack(2));
+    let org = catalog.caller.org_id;
+    let spaces = store::workspaces::list(&app.store, org).await.unwrap();
+    assert_eq!(spaces.len(), 4);
+}
+
+#[tokio::test]
 async fn a_host_nobody_knows_is_told_so() {
     let catalog = Catalog::new().await;
     let unknown = HostId(Uuid::from_u128(5));

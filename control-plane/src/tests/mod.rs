@@ -28,15 +28,15 @@ use crate::{App, Server, clock};
 const START: UtcMillis = UtcMillis(1_767_225_600_000);
 
 /// A catalog with one organization, its owner and one host.
-struct Catalog {
-    app: App,
+pub(crate) struct Catalog {
+    pub(crate) app: App,
     caller: Caller,
     host: HostId,
     dir: tempfile::TempDir,
 }
 
 impl Catalog {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let app = open_app(dir.path()).await;
         let caller = add_org(&app, 1).await;
