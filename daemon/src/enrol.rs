@@ -428,3 +428,6 @@ fn file_error(path: &Path, reason: impl ToString) -> EnrolError {
         reason: reason.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,6 @@ fn now() -> Now {
         wall: now.wall,
     }
 }
+
+#[cfg(test)]
+mod tests;

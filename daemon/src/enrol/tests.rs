@@ -1,0 +1,189 @@
+//! Enrolment against a scripted HTTP server.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::thread::JoinHandle;
+
+use super::*;
+
+const KEY: &str = "hk_AAAA";
+
+/// Answers one request and gives it back.
+fn answering(listener: TcpListener, status: &str, body: &str) -> JoinHandle<String> {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut request, mut part) = (Vec::new(), [0; 4_096]);
+        loop {
+            let read = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..read]);
+            if read == 0 || request.ends_with(b"}") {
+                break;
+            }
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(request).unwrap()
+    })
+}
+
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+fn enrolled_answer() -> String {
+    let reply = EnrolReply {
+        host_id: HostId(Uuid::from_u128(3)),
+        name: "box".into(),
+        server_id: Uuid::from_u128(4),
+    };
+    serde_json::to_string(&reply).unwrap()
+}
+
+fn posted(request: &str) -> EnrolRequest {
+    let body = request.split("\r\n\r\n").nth(1).unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+#[tokio::test]
+async fn the_identity_is_the_owners_alone_and_the_secret_stays_here() {
+    let home = tempfile::tempdir().unwrap();
+    let (listener, url) = listen();
+    let server = answering(listener, "200 OK", &enrolled_answer());
+    let base = format!("{url}/");
+    let enrolled = enrol(home.path(), &base, KEY, Some("box")).await.unwrap();
+    assert_eq!((enrolled.name.as_str(), &enrolled.url), ("box", &url));
+    let request = server.join().unwrap();
+    let identity = identity(home.path()).unwrap().unwrap();
+    assert!(!request.contains(&identity.key.secret_hex()));
+    assert!(request.contains(&format!("Bearer {KEY}")), "{request}");
+    let posted = posted(&request);
+    assert_eq!(posted.public_key, identity.key.public_hex());
+    let statement = enrol_statement(KEY, "box");
+    assert!(hostler_proto::link::proof::verify(
+        &posted.public_key,
+        &statement,
+        &posted.signature
+    ));
+    let folder = home.path().join("host");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder.join("identity.json")), 0o600);
+    assert_eq!(mode(&folder), 0o700);
+    assert!(!folder.join("identity.prepared").exists());
+    let again = enrol(home.path(), &url, KEY, None).await.unwrap_err();
+    assert!(again.to_string().contains("hostler leave"), "{again}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_repeated_with_the_same_key_pair() {
+    let home = tempfile::tempdir().unwrap();
+    let (listener, url) = listen();
+    let cut = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = vec![0; 8_192];
+        let read = stream.read(&mut request).unwrap();
+        (
+            listener,
+            String::from_utf8_lossy(&request[..read]).into_owned(),
+        )
+    });
+    let lost = enrol(home.path(), &url, KEY, Some("box"))
+        .await
+        .unwrap_err();
+    assert!(lost.to_string().contains("repeat the command"), "{lost}");
+    assert!(identity(home.path()).unwrap().is_none());
+    let prepared = home.path().join("host/identity.prepared");
+    let first = HostKey::from_hex(&std::fs::read_to_string(&prepared).unwrap()).unwrap();
+    assert_eq!(
+        prepared.metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let (listener, _) = cut.join().unwrap();
+    let server = answering(listener, "200 OK", &enrolled_answer());
+    enrol(home.path(), &url, KEY, Some("box")).await.unwrap();
+    assert_eq!(
+        posted(&server.join().unwrap()).public_key,
+        first.public_hex()
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_the_servers_words_and_leaves_nothing_enrolled() {
+    let home = tempfile::tempdir().unwrap();
+    let (listener, url) = listen();
+    let words = r#"{"code":"unauthorized","message":"the enrolment key is not good","hint":"get a fresh key"}"#;
+    let server = answering(listener, "401 Unauthorized", words);
+    let error = enrol(home.path(), &url, KEY, None)
+        .await
+        .unwrap_err()
+        .to_string();
+    server.join().unwrap();
+    assert!(
+        error.contains("not good") && error.contains("fresh key"),
+        "{error}"
+    );
+    assert!(identity(home.path()).unwrap().is_none());
+    let (listener, url) = listen();
+    let server = answering(listener, "200 OK", "<html>not it}");
+    let error = enrol(home.path(), &url, KEY, None)
+        .await
+        .unwrap_err()
+        .to_string();
+    server.join().unwrap();
+    assert!(error.contains("cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_addresses_and_keys_are_told_before_anything_is_sent() {
+    let home = tempfile::tempdir().unwrap();
+    for (url, key, words) in [
+        ("nonsense", KEY, "https://"),
+        ("ftp://127.0.0.1/", KEY, "https://"),
+        ("http://hostler.example.com", KEY, "plain http"),
+        ("http://10.0.0.7:4880", KEY, "plain http"),
+        ("https://ada:secret@hostler.example.com", KEY, "password"),
+        ("http://127.0.0.1:1", "sk_live_x", "hk_"),
+    ] {
+        let error = enrol(home.path(), url, key, None).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{url}: {error}");
+    }
+    assert!(!home.path().join("host").exists());
+}
+
+#[tokio::test]
+async fn leaving_forgets_the_identity_even_when_nobody_can_be_told() {
+    let home = tempfile::tempdir().unwrap();
+    let never = leave(home.path()).await.unwrap_err();
+    assert!(never.to_string().contains("not enrolled"), "{never}");
+    let (listener, url) = listen();
+    let server = answering(listener, "200 OK", &enrolled_answer());
+    enrol(home.path(), &url, KEY, Some("box")).await.unwrap();
+    server.join().unwrap();
+    let left = leave(home.path()).await.unwrap();
+    assert_eq!(left.was.host_id, HostId(Uuid::from_u128(3)));
+    assert!(left.not_told.is_some());
+    assert!(identity(home.path()).unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_identity_is_named_and_not_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("host/identity.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    for text in ["", "{", r#"{"hostId":"x"}"#] {
+        std::fs::write(&path, text).unwrap();
+        let error = identity(home.path()).unwrap_err().to_string();
+        assert!(error.contains("identity.json"), "{error}");
+        let refused = enrol_blocking(home.path(), "http://127.0.0.1:1", KEY, "box");
+        assert!(
+            matches!(refused, Err(EnrolError::File { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
