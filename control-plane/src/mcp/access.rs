@@ -20,6 +20,9 @@ use crate::{App, clock};
 /// Loopback under any port: how clients on this machine name it.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// At most so much of the transport's words is repeated.
+const TOLD_BYTES: usize = 4096;
+
 /// Lets a request through with its caller attached, or answers 401.
 pub(super) async fn only_with_a_key(
     State(app): State<App>,
@@ -33,6 +36,39 @@ pub(super) async fn only_with_a_key(
         }
         Err(denied) => challenge(denied),
     }
+}
+
+/// A JSON body that is no JSON-RPC message is a bad request with the protocol's own error (the
+/// transport calls it an unsupported media type).
+pub(super) async fn bodies_are_judged_as_json(request: Request, next: Next) -> Response {
+    let declared = request.headers().get(CONTENT_TYPE).cloned();
+    let said_json = declared.is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let response = next.run(request).await;
+    if !said_json || response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        return response;
+    }
+    let words = axum::body::to_bytes(response.into_body(), TOLD_BYTES).await;
+    let words = words.unwrap_or_default();
+    malformed(&String::from_utf8_lossy(&words))
+}
+
+/// JSON-RPC 2.0 section 5.1: -32700 for what is no JSON, -32600 for what is no request.
+fn malformed(words: &str) -> Response {
+    let code = if words.contains("JSON-RPC") {
+        -32600
+    } else {
+        -32700
+    };
+    let body = json!({
+        "jsonrpc": "2.0",
+        "id": null,
+        "error": {"code": code, "message": words},
+    });
+    let response = Response::builder()
+        .status(StatusCode::BAD_REQUEST)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()));
+    response.unwrap_or_else(|_| StatusCode::BAD_REQUEST.into_response())
 }
 
 /// RFC 6750 section 3: no error code when nothing was presented.

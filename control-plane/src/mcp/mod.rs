@@ -77,10 +77,12 @@ fn serving(app: &App, tools: Tools) -> Router {
     let routes = PATHS.into_iter().fold(Router::new(), |routes, path| {
         routes.route_service(path, service.clone())
     });
-    routes.layer(middleware::from_fn_with_state(
-        app.clone(),
-        access::only_with_a_key,
-    ))
+    routes
+        .layer(middleware::from_fn(access::bodies_are_judged_as_json))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            access::only_with_a_key,
+        ))
 }
 
 /// The conformance suite calls tools of fixed names; a debug build offers them when asked.

@@ -1,8 +1,9 @@
 //! Checks a tool's arguments against the very schema that is advertised for it.
 //!
 //! There is no second list of rules: a keyword in a schema is enforced here, and a keyword this
-//! module does not know must not appear in an input schema (a test keeps that so). Every problem
-//! names its field and says what is allowed.
+//! module does not know must not appear in an input schema (a test keeps that so). One thing goes
+//! without saying: no text holds a NUL character, which neither databases nor programs take. Every
+//! problem names its field and says what is allowed.
 
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::time::UtcMillis;
@@ -243,6 +244,9 @@ fn check_text(schema: &JsonObject, text: &str, path: &str, problems: &mut Vec<St
             named(path)
         ));
     }
+    if text.contains('\0') {
+        problems.push(format!("{} must not hold a NUL character", named(path)));
+    }
     if schema.get("format") == Some(&"date-time".into()) && rfc3339(text).is_none() {
         problems.push(format!(
             "{} must be an RFC 3339 date-time such as 2026-03-08T09:30:00Z, got {}",
@@ -385,6 +389,10 @@ mod tests {
     /// Arguments and what is told of them.
     const WRONG: &[(&str, &str)] = &[
         ("{}", "`title` is required"),
+        (
+            r#"{"title": "a\u0000"}"#,
+            "`title` must not hold a NUL character",
+        ),
         (r#"{"title": ""}"#, "`title` must not be empty"),
         (
             r#"{"title": "abcd"}"#,

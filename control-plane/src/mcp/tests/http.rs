@@ -267,15 +267,16 @@ async fn names_and_origins_that_are_not_ours_are_refused() {
 #[tokio::test]
 async fn malformed_bodies_are_refused_and_the_server_goes_on() {
     let served = served().await;
-    for body in [
-        "{",
-        "",
-        "[]",
-        "7",
-        "{\"jsonrpc\": \"1.0\", \"id\": 1, \"method\": \"ping\"}",
+    for (body, code) in [
+        ("{", -32700),
+        ("", -32700),
+        ("[]", -32600),
+        ("7", -32600),
+        (r#"{"jsonrpc": "1.0", "id": 1, "method": "ping"}"#, -32600),
     ] {
         let answer = served.post("/mcp", body).await;
-        assert!(answer.status.is_client_error(), "{body}: {}", answer.status);
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer.json()["error"]["code"], code, "{body}");
     }
     let large = tool_call("tasks_create", &json!({"title": "x".repeat(5_000_000)}));
     let answer = served.post("/mcp", large.to_string()).await;
