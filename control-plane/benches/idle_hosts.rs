@@ -25,6 +25,7 @@ use hostler_proto::link::proof::HostKey;
 use hostler_proto::link::{Now, Outgoing};
 use hostler_proto::time::UtcMillis;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,8 @@ async fn measure(count: usize) {
     let mut hosts = hosts_process(&url, &identities);
     wait_for(&mut hosts, "all welcome");
     assert_eq!(app.hosts.connected(), count, "all are connected");
-    tokio::time::sleep(SETTLE).await;
+    let ended = timeout(SETTLE, serving.join_next()).await;
+    assert!(ended.is_err(), "the control plane stopped: {ended:?}");
     let with = resident_kib();
     assert_eq!(app.hosts.connected(), count, "all stayed connected");
     println!("| connected idle hosts | resident memory | per host |");
