@@ -222,8 +222,8 @@ impl Host {
         }
     }
 
-    /// Every run this host has a row for, by id.
-    pub(crate) async fn log_of(&self, run: RunId) -> Vec<u8> {
+    /// A run's whole log as it lies on disk.
+    pub(crate) fn log_of(&self, run: RunId) -> Vec<u8> {
         let path = self
             .context
             .layout

@@ -89,7 +89,7 @@ impl Plane {
     fn happened(&mut self, session: &mut ControlSession, event: ControlEvent, now: Now) {
         match event {
             ControlEvent::Hello(hello) => self.hello(session, &hello, now),
-            ControlEvent::Reply { id, result, .. } => self.answered(id, result),
+            ControlEvent::Reply { id, result, .. } => self.answered(id, &result),
             ControlEvent::SyncAcked(ack) => {
                 assert_eq!(
                     ack.hash,
@@ -208,10 +208,10 @@ impl Plane {
         (revision == self.revision()).then(|| self.hash())
     }
 
-    fn answered(&mut self, id: CommandId, result: Result<Reply, Failure>) {
+    fn answered(&mut self, id: CommandId, result: &Result<Reply, Failure>) {
         self.open.remove(&id);
         if let Some(before) = self.answers.insert(id, result.clone()) {
-            assert_eq!(before, result, "the same request was answered in two ways");
+            assert_eq!(before, *result, "the same request was answered in two ways");
         }
     }
 
