@@ -95,6 +95,9 @@ pub async fn log(
     let to = cursor.saturating_add(most).min(row.log_end);
     let bytes = store::logs::read(&app.store, id, cursor, to).await?;
     let whole = is_whole(&row);
+    if !whole {
+        app.hosts.watch(row.host_id, id);
+    }
     let read = cursor.saturating_add(bytes.len() as u64);
     let ends_here = whole && read >= row.log_end;
     let (log, used) = decode(&bytes, ends_here);
