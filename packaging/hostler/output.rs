@@ -145,17 +145,29 @@ impl Progress {
         Self { bar }
     }
 
-    /// Shows one MCP progress notification's `params`.
+    /// Shows one MCP progress notification's `params`. Our server adds the step of the phase it is
+    /// in (`_meta`), which makes a better bar than the number that grows over all phases.
     pub(crate) fn show(&mut self, params: &Value) {
-        let done = params["progress"].as_f64().unwrap_or(0.0);
-        if let Some(message) = params["message"].as_str() {
+        let step = &params["_meta"]["hostler/step"];
+        let (message, done, total) = if step.is_object() {
+            (&step["phase"], &step["done"], &step["total"])
+        } else {
+            (&params["message"], &params["progress"], &params["total"])
+        };
+        if let Some(message) = message.as_str() {
             self.bar.set_message(plain(message));
         }
-        if let Some(total) = params["total"].as_f64() {
-            self.bar.set_style(bar_style());
-            self.bar.set_length(whole(total));
+        match total.as_f64() {
+            Some(total) => {
+                self.bar.set_style(bar_style());
+                self.bar.set_length(whole(total));
+            }
+            None => {
+                self.bar.set_style(phase_style());
+                self.bar.unset_length();
+            }
         }
-        self.bar.set_position(whole(done));
+        self.bar.set_position(whole(done.as_f64().unwrap_or(0.0)));
     }
 
     /// Takes the bar away.
@@ -168,6 +180,11 @@ fn bar_style() -> ProgressStyle {
     ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+}
+
+fn phase_style() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 #[expect(
@@ -186,6 +203,23 @@ mod tests {
     #[test]
     fn control_characters_of_others_are_dropped() {
         assert_eq!(plain("a\u{1b}[31mb\u{7}"), "a[31mb");
+    }
+
+    #[test]
+    fn a_step_of_ours_is_a_bar_of_its_phase() {
+        let mut progress = Progress {
+            bar: ProgressBar::hidden(),
+        };
+        let step = serde_json::json!({"phase": "Writing files", "done": 3, "total": 9});
+        progress.show(&serde_json::json!({"progress": 1.3, "_meta": {"hostler/step": step}}));
+        assert_eq!(progress.bar.message(), "Writing files");
+        assert_eq!(
+            (progress.bar.position(), progress.bar.length()),
+            (3, Some(9))
+        );
+        progress.show(&serde_json::json!({"progress": 4, "message": "elsewhere"}));
+        assert_eq!(progress.bar.message(), "elsewhere");
+        assert_eq!((progress.bar.position(), progress.bar.length()), (4, None));
     }
 
     #[test]

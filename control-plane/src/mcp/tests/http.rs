@@ -407,6 +407,8 @@ async fn progress_streams_only_to_those_who_asked_for_it() {
         .map(|message| message["params"]["progress"].as_f64().unwrap())
         .collect();
     assert_eq!(told.len(), 3, "{text}");
+    let step = &messages[0]["params"]["_meta"]["hostler/step"];
+    assert_eq!(step, &json!({"phase": "testing", "done": 0, "total": 100}));
     assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
     assert_eq!(
         messages.last().unwrap()["result"]["isError"],
