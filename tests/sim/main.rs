@@ -73,7 +73,7 @@ impl World {
                 self.host.schedule(self.now, false).await;
                 self.crash().await;
             }
-            6 => self.suspend(),
+            6 => self.sleep(),
             7 => self.set_clock(),
             8..=10 => {
                 let ms = i64::try_from(self.chance.below(10)).unwrap() * MINUTE / 2;
@@ -91,7 +91,7 @@ impl World {
         self.now.awake_ms += ms.unsigned_abs();
     }
 
-    fn suspend(&mut self) {
+    fn sleep(&mut self) {
         let ms = i64::try_from(self.chance.below(90)).unwrap() * MINUTE;
         self.now.wall = self.now.wall.plus_ms(ms);
         self.now.boot_ms += ms.unsigned_abs();

@@ -188,14 +188,14 @@ mod tests {
         let long = "x".repeat(200_000);
         let claude = line("claude", &long, Autonomy::Edits).unwrap();
         assert_eq!(claude.stdin.as_deref(), Some(long.as_str()));
-        let droid = line("droid", &long, Autonomy::Edits).unwrap();
-        assert_eq!(droid.file.as_deref(), Some(long.as_str()));
-        assert!(droid.argv.last().unwrap().contains("/run/prompt.md"));
+        let copilot = line("copilot", &long, Autonomy::Edits).unwrap();
+        assert_eq!(copilot.file.as_deref(), Some(long.as_str()));
+        assert!(copilot.argv.last().unwrap().contains("/run/prompt.md"));
         assert!(
             claude
                 .argv
                 .iter()
-                .chain(&droid.argv)
+                .chain(&copilot.argv)
                 .all(|word| word.len() < 1000)
         );
     }
@@ -225,6 +225,6 @@ mod tests {
         let error = line("kimi", "x", Autonomy::ReadOnly)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("edits, full"), "{error}");
+        assert!(error.contains("ask for one of full"), "{error}");
     }
 }

@@ -251,11 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_can_be_told_to_edit() {
+    fn every_preset_is_complete() {
         let agents = Agents::default();
         assert!(agents.iter().count() >= 14);
         for agent in agents.iter() {
-            assert!(agent.autonomy.contains_key(&Level::Edits), "{}", agent.id);
+            assert!(agent.autonomy.contains_key(&Level::Full), "{}", agent.id);
             assert!(
                 !agent.label.is_empty() && !agent.install.is_empty(),
                 "{}",

@@ -159,6 +159,7 @@ fn cursor() -> Agent {
 /// Without `--auto`, `droid exec` only reads.
 fn droid() -> Agent {
     Agent {
+        long_prompt: PromptBy::Stdin,
         autonomy: levels([
             (Level::ReadOnly, ""),
             (Level::Edits, "--auto low"),
@@ -206,11 +207,11 @@ fn vibe() -> Agent {
     }
 }
 
-/// Its print mode approves everything by itself, so it can only be asked with open eyes.
+/// Its print mode approves everything by itself, so it cannot be held to less than everything.
 fn kimi() -> Agent {
     Agent {
         prompt_option: Some("-p".to_owned()),
-        autonomy: levels([(Level::Edits, ""), (Level::Full, "")]),
+        autonomy: levels([(Level::Full, "")]),
         ..preset(
             "kimi",
             "Kimi CLI",
@@ -220,10 +221,11 @@ fn kimi() -> Agent {
     }
 }
 
+/// No switch is known that would hold it to less.
 fn grok() -> Agent {
     Agent {
         prompt_option: Some("-p".to_owned()),
-        autonomy: levels([(Level::Edits, ""), (Level::Full, "")]),
+        autonomy: levels([(Level::Full, "")]),
         ..preset(
             "grok",
             "Grok CLI",
@@ -233,10 +235,11 @@ fn grok() -> Agent {
     }
 }
 
+/// No switch is known that would hold it to less.
 fn mastracode() -> Agent {
     Agent {
         prompt_option: Some("--prompt".to_owned()),
-        autonomy: levels([(Level::Edits, ""), (Level::Full, "")]),
+        autonomy: levels([(Level::Full, "")]),
         ..preset(
             "mastracode",
             "Mastra Code",

@@ -176,7 +176,7 @@ pub(super) async fn set_up_failed(
 pub(super) async fn leave(
     context: &Context,
     supervise: &dyn Supervise,
-    place: &Place,
+    workspace_id: WorkspaceId,
     keep: KeepWorkspace,
     outcome: &Outcome,
     now: UtcMillis,
@@ -187,16 +187,16 @@ pub(super) async fn leave(
         KeepWorkspace::IfChanged => changed,
         KeepWorkspace::Never => false,
     };
-    if stays || !place.owned {
+    if stays {
         return;
     }
     let command = WorkspaceDelete {
-        workspace_id: place.workspace_id,
+        workspace_id,
         force: false,
         delete_branch: true,
     };
     if let Err(failure) = workspaces::delete(context, command, supervise, now).await {
-        tracing::info!(workspace = %place.workspace_id, %failure, "a run's workspace stays");
+        tracing::info!(workspace = %workspace_id, %failure, "a run's workspace stays");
     }
 }
 

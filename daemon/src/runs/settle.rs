@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hostler_proto::error::Failure;
 use hostler_proto::run::{Finished, Outcome, RunResult, RunState};
+use hostler_proto::workspace::WorkspaceState;
 
 use super::task::{Runs, wrong};
 use super::{outcome, place, retention};
@@ -119,8 +120,37 @@ impl Runs {
             place::set_up_failed(context, place.workspace_id, &error, now).await?;
             return Ok(());
         }
-        let keep = row.automation.policies.keep_workspace;
-        place::leave(context, self, place, keep, &done.outcome, now).await;
+        if place.owned {
+            let keep = row.automation.policies.keep_workspace;
+            let (id, outcome) = (place.workspace_id, &done.outcome);
+            place::leave(context, self, id, keep, outcome, now).await;
+        }
+        Ok(())
+    }
+
+    /// Takes up the leaving of workspaces whose runs ended just before the daemon did.
+    pub(super) async fn leave_places(self) {
+        if let Err(failure) = self.try_leave_places().await {
+            tracing::warn!(%failure, "workspaces of ended runs cannot be looked through");
+        }
+    }
+
+    async fn try_leave_places(&self) -> Result<(), Failure> {
+        let context = &self.0.context;
+        for row in context.store.workspaces().await? {
+            let (Some(run), WorkspaceState::Ready) = (row.private.run_id, &row.workspace.state)
+            else {
+                continue;
+            };
+            let Some(ended) = context.store.run(run).await? else {
+                continue;
+            };
+            if let RunState::Finished(finished) = &ended.run.state {
+                let keep = ended.automation.policies.keep_workspace;
+                let (id, outcome) = (row.workspace.id, &finished.outcome);
+                place::leave(context, self, id, keep, outcome, clock::wall()).await;
+            }
+        }
         Ok(())
     }
 

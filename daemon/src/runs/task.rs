@@ -82,6 +82,7 @@ impl Runs {
         let mut tasks = JoinSet::new();
         let steps = self.0.context.layout.host().join(STEPS);
         tasks.spawn_blocking(move || remove_abandoned(&steps));
+        tasks.spawn(self.clone().leave_places());
         let mut retention = tokio::time::interval(RETENTION);
         while !stop.is_cancelled() {
             if let Err(failure) = self.look(&mut tasks, &stop).await {

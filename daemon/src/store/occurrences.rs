@@ -20,10 +20,7 @@ use crate::scheduler::{Effects, Ended, Facts, Record, Retry, Step};
 const CANCELLED_BY: &str = "the automation's next run (overlap is cancel_previous)";
 
 /// Everything that happened since the last batch, read in the batch's own transaction.
-pub async fn facts(
-    tx: &mut Tx,
-    interest: BTreeSet<AutomationId>,
-) -> Result<Facts, StoreError> {
+pub async fn facts(tx: &mut Tx, interest: BTreeSet<AutomationId>) -> Result<Facts, StoreError> {
     let mut changed = automations::changed(tx).await?;
     if !changed.is_empty() {
         add_pending(tx, &mut changed).await?;
@@ -41,11 +38,7 @@ pub async fn facts(
 }
 
 /// Writes a batch. The answer says whether runs were queued or are to be ended.
-pub async fn apply(
-    tx: &mut Tx,
-    effects: &Effects,
-    now: UtcMillis,
-) -> Result<bool, StoreError> {
+pub async fn apply(tx: &mut Tx, effects: &Effects, now: UtcMillis) -> Result<bool, StoreError> {
     let mut runs_changed = false;
     for change in &effects.changes {
         for step in &change.steps {
