@@ -500,6 +500,9 @@ pub(crate) enum ScheduleCommand {
             required_unless_present = "batch"
         )]
         tz: Option<String>,
+        /// List the instants from this one on (RFC 3339) [default: the start]
+        #[arg(long, value_name = "INSTANT")]
+        from: Option<jiff::Timestamp>,
         /// How many instants
         #[arg(short = 'n', long, default_value_t = 5)]
         count: u32,

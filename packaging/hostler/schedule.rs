@@ -23,6 +23,7 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         cron,
         dtstart,
         tz,
+        from,
         count,
         batch,
         unrestricted,
@@ -37,7 +38,6 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         (None, Some(cron)) => translate(session, &cron)?,
         (None, None) => return Err(Failure::usage("Give --rrule or --cron.")),
     };
-    let given_start = dtstart.is_some();
     let dtstart = schedule::parse_dtstart(dtstart.as_deref(), &timezone, now)
         .map_err(|error| refused(&error))?;
     let text = ScheduleText {
@@ -48,15 +48,13 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         rdates: Vec::new(),
     };
     let plan = Schedule::parse(&text).map_err(|error| refused(&error))?;
+    let before_start = plan.before_start(now);
     if !unrestricted {
-        plan.check_product(if given_start {
-            start_of(&text, now)
-        } else {
-            now
-        })
-        .map_err(|error| refused(&error))?;
+        plan.check_product(before_start)
+            .map_err(|error| refused(&error))?;
     }
-    show(session, &text, &plan, count.min(MOST), now)?;
+    let from = from.unwrap_or(before_start);
+    show(session, &text, &plan, from, count.min(MOST))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,23 +71,14 @@ fn translate(session: &Session, cron: &str) -> Result<String, Failure> {
     Ok(rule)
 }
 
-/// A preview counts from the start that was given, even one in the past.
-fn start_of(text: &ScheduleText, now: Timestamp) -> Timestamp {
-    TimeZone::get(&text.timezone)
-        .ok()
-        .and_then(|zone| zone.to_ambiguous_zoned(text.dtstart).compatible().ok())
-        .map_or(now, |start| start.timestamp())
-}
-
 fn show(
     session: &Session,
     text: &ScheduleText,
     plan: &Schedule,
+    from: Timestamp,
     count: u32,
-    now: Timestamp,
 ) -> Result<(), Failure> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let from = start_of(text, now);
     let instants: Vec<Timestamp> = plan.instants_from(from).take(count).collect();
     let exhausted = instants.len() < count;
     let words = schedule::describe(plan);

@@ -196,6 +196,12 @@ impl Schedule {
         count
     }
 
+    /// The moment a preview stands at: just before the start, or `now` when that is earlier. A
+    /// preview shows rules whose instants have all passed; an automation may not be made of one.
+    pub fn before_start(&self, now: Timestamp) -> Timestamp {
+        zone::timestamp(self.zone.instant(self.start) - 1).min(now)
+    }
+
     /// The instants at or after `from`, in order.
     pub fn instants_from(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> {
         std::iter::successors(self.first_at_or_after(from), |last| self.next_after(*last))
