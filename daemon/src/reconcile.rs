@@ -39,6 +39,10 @@ pub fn judge(row: &WorkspaceRow, seen: &Seen<'_>) -> Verdict {
         WorkspaceState::Creating | WorkspaceState::Deleting => return Verdict::Same,
         WorkspaceState::Ready | WorkspaceState::Failed { .. } => {}
     }
+    if row.workspace.kind == WorkspaceKind::Worktree && row.private.entry.is_none() {
+        // It never came to be; its row says why.
+        return Verdict::Same;
+    }
     match row.workspace.kind {
         WorkspaceKind::Main => on_branch(row, seen.main_branch.map(str::to_owned)),
         WorkspaceKind::Scratch if seen.folder => Verdict::Same,
@@ -236,6 +240,9 @@ mod tests {
             judge(&row(WorkspaceKind::Scratch), &seen(&[], false)),
             Verdict::Gone
         );
+        let mut husk = row(WorkspaceKind::Worktree);
+        husk.private.entry = None;
+        assert_eq!(judge(&husk, &seen(&[], false)), Verdict::Same);
         let mut making = row(WorkspaceKind::Worktree);
         making.workspace.state = WorkspaceState::Creating;
         assert_eq!(judge(&making, &seen(&[], false)), Verdict::Same);

@@ -123,6 +123,14 @@ fn parse_scp(text: &str) -> Result<Remote, Error> {
         );
     };
     let bare = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if path.contains(['(', ')', ';', '|', '<', '>', '`', '$', '"', '\''])
+        || ["javascript", "data", "mailto", "vbscript"].contains(&bare)
+    {
+        return refuse(
+            "only https, http, ssh, git and file addresses can be cloned",
+            FORMS,
+        );
+    }
     if bare.is_empty()
         || bare.starts_with('-')
         || path.is_empty()
@@ -244,6 +252,7 @@ mod tests {
             "-oProxyCommand=x:r",
             "ssh://git:pw@host/r",
             "foo://host/r",
+            "javascript:alert(1)",
             "relative/path",
             "host:",
             "https:///",

@@ -83,10 +83,11 @@ pub async fn remove(tx: &mut Tx, id: WorkspaceId, now: UtcMillis) -> Result<bool
     Ok(known)
 }
 
-/// Whether a workspace, in whatever state, has this path.
-pub async fn path_taken(tx: &mut Tx, path: &str) -> Result<bool, StoreError> {
-    let found = sqlx::query("SELECT 1 FROM workspaces WHERE path = $1")
+/// Whether another workspace than `own`, in whatever state, has this path.
+pub async fn path_taken(tx: &mut Tx, path: &str, own: WorkspaceId) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT 1 FROM workspaces WHERE path = $1 AND id != $2")
         .bind(path)
+        .bind(own.to_string())
         .fetch_optional(&mut **tx)
         .await
         .map_err(StoreError::at("looks for a workspace"))?;
@@ -213,8 +214,10 @@ mod tests {
             .await
             .unwrap();
         put(&mut tx, &row, UtcMillis(1)).await.unwrap();
-        assert!(path_taken(&mut tx, "/trees/fix-it").await.unwrap());
-        assert!(!path_taken(&mut tx, "/trees/other").await.unwrap());
+        let (own, other) = (row.workspace.id, WorkspaceId(Uuid::from_u128(3)));
+        assert!(path_taken(&mut tx, "/trees/fix-it", other).await.unwrap());
+        assert!(!path_taken(&mut tx, "/trees/fix-it", own).await.unwrap());
+        assert!(!path_taken(&mut tx, "/trees/other", other).await.unwrap());
         store.commit(tx).await.unwrap();
         let id = row.workspace.id;
         assert_eq!(store.workspace(id).await.unwrap(), Some(row.clone()));

@@ -150,12 +150,19 @@ impl Making<'_> {
             {
                 Ok(Some(row))
             }
+            // Its own id is taken up again; the catalog never takes back a workspace it was told gone.
+            WorkspaceState::Ready | WorkspaceState::Failed { .. } if row.workspace.id == wanted => {
+                Ok(None)
+            }
             WorkspaceState::Ready | WorkspaceState::Failed { .. } => {
                 forget(self.context, &row, self.now).await?;
                 Ok(None)
             }
             WorkspaceState::Creating => {
                 super::recover::take_back(self.context, &row, self.now).await?;
+                if row.workspace.id != wanted {
+                    forget(self.context, &row, self.now).await?;
+                }
                 Ok(None)
             }
             WorkspaceState::Deleting => {
@@ -323,10 +330,11 @@ impl Making<'_> {
         let folder = root
             .join(&self.project.project.slug)
             .join(names::folder(&self.branch));
+        let own = wish.command.workspace_id;
         let mut tx = self.context.store.begin().await?;
         let mut path = text(&folder)?;
         let mut number = 2;
-        while workspaces::path_taken(&mut tx, &path).await?
+        while workspaces::path_taken(&mut tx, &path, own).await?
             || Path::new(&path).symlink_metadata().is_ok()
         {
             path = format!("{}-{number}", text(&folder)?);

@@ -61,7 +61,8 @@ async fn sweep(context: &Context) -> Result<(), Failure> {
     .await
 }
 
-/// Undoes a creation that did not finish: branch, entry, folder, row.
+/// Undoes a creation that did not finish: branch, entry, folder. The row stays, as failed: the
+/// catalog may ask for the same workspace again, and never takes back one it was told is gone.
 pub(super) async fn take_back(
     context: &Context,
     row: &WorkspaceRow,
@@ -73,7 +74,14 @@ pub(super) async fn take_back(
     };
     let (tools, place) = (Arc::clone(&context.git), row.clone());
     blocking(move || undo(&tools, &place, project.as_ref())).await?;
-    forget(context, row, now).await
+    let error = "its creation was interrupted when the daemon stopped; create it again".to_owned();
+    set_state(
+        context,
+        &mut row.clone(),
+        WorkspaceState::Failed { error },
+        now,
+    )
+    .await
 }
 
 fn undo(tools: &Tools, row: &WorkspaceRow, project: Option<&ProjectRow>) -> Result<(), Error> {

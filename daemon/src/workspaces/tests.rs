@@ -380,11 +380,34 @@ async fn a_crash_after_any_step_converges() {
             assert_eq!(world.states().await.len(), 1, "{chosen}");
             let host = world.host.reopened().await;
             recover(&host.context, NOW).await.unwrap();
-            assert_eq!(world.states().await, [], "{chosen}");
+            reconcile(&host.context, world.project.id, NOW)
+                .await
+                .unwrap();
+            let states = world.states().await;
+            let interrupted = |error: &str| error.contains("interrupted");
+            assert!(
+                matches!(&states[..], [(_, WorkspaceState::Failed { error })] if interrupted(error))
+            );
             assert_eq!(world.traces(), before, "{chosen}");
         }
-        let made = world.create(world.wish(7, "Crash")).await.unwrap();
-        assert!(!made.existed);
+        // The same request again, and another one for the same branch: one workspace each time.
+        for number in [7, 8] {
+            let made = world.create(world.wish(number, "Crash")).await.unwrap();
+            assert_eq!(
+                (made.existed, made.workspace.state),
+                (number == 8, WorkspaceState::Ready)
+            );
+            assert!(
+                made.workspace.path.ends_with("/crash"),
+                "{}",
+                made.workspace.path
+            );
+        }
+        world
+            .delete(WorkspaceId(Uuid::from_u128(7)), false, true)
+            .await
+            .unwrap();
+        assert_eq!(world.states().await, []);
     }
 }
 

@@ -34,7 +34,7 @@ const WAKE_CHECK_MS: u64 = 5_000;
 /// Wall and awake clocks apart by more than this: the machine slept, or its clock was set.
 const JUMP_MS: i64 = 5_000;
 /// Requests open at once; more are refused, to be repeated.
-const MOST_OPEN: usize = 64;
+const MOST_OPEN: usize = 256;
 /// Runs named in `hello`.
 const MOST_MARKS: usize = 1_000;
 /// Events of one frame stay below this, so that a frame is never held up long.
