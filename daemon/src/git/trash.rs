@@ -19,14 +19,22 @@ pub fn discard(path: &Path, token: &str) -> Result<Option<PathBuf>, Error> {
     }
     let parent = path.parent().unwrap_or(path);
     let trash = parent.join(TRASH);
-    fs::create_dir_all(&trash).map_err(Error::io("could not create the folder", &trash))?;
     for attempt in 0..1000 {
+        fs::create_dir_all(&trash).map_err(Error::io("could not create the folder", &trash))?;
         let place = trash.join(format!("{token}-{attempt}"));
         if fs::symlink_metadata(&place).is_ok() {
             continue;
         }
-        fs::rename(path, &place).map_err(Error::io("could not move away the folder", path))?;
-        return Ok(Some(place));
+        match fs::rename(path, &place) {
+            Ok(()) => return Ok(Some(place)),
+            // A sweep took the empty trash away just now, or somebody took the tree.
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => {
+                if fs::symlink_metadata(path).is_err() {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(Error::io("could not move away the folder", path)(error)),
+        }
     }
     Err(Error::Occupied { path: trash })
 }
@@ -73,6 +81,26 @@ fn make_writable(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_at_the_same_time_never_stands_in_the_way() {
+        let parent = tempfile::tempdir().unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep(parent.path());
+                }
+            });
+            let tried = (0..300).try_for_each(|number| {
+                let tree = parent.path().join(format!("tree{number}"));
+                fs::create_dir(&tree).unwrap();
+                discard(&tree, &number.to_string()).map(|_| assert!(!tree.exists()))
+            });
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            tried.unwrap();
+        });
+    }
 
     #[test]
     fn the_place_is_free_at_once_and_the_sweep_deletes() {
