@@ -38,43 +38,41 @@ const MACHINE_FOLDERS: &[&str] = &[
     "/sbin",
 ];
 
-/// The PATH of the user's login shell, with the common places added at its end. A service manager
-/// starts daemons with a bare PATH. When the shell does not answer, this process' own PATH stands
-/// in for it.
+/// The PATH of the user's login shell, then this process' own (a terminal may know more than a
+/// login shell does), then the common places. A service manager starts daemons with a bare PATH.
 pub fn login_path(home: &Path) -> String {
     let asked = run_bounded(
         &super::login_shell(),
         &["-lc", r#"printf '\nHOSTLER_PATH=%s\n' "$PATH""#],
         LOGIN_LIMIT_MS,
     );
-    let found = asked.as_deref().and_then(|text| {
+    let login = asked.as_deref().and_then(|text| {
         text.lines()
             .find_map(|line| line.strip_prefix("HOSTLER_PATH="))
-            .map(str::to_owned)
     });
-    let base = found
-        .or_else(|| std::env::var("PATH").ok())
-        .unwrap_or_default();
-    with_common_places(&base, home)
+    let own = std::env::var("PATH").unwrap_or_default();
+    joined(&[login.unwrap_or_default(), &own], home)
 }
 
-fn with_common_places(base: &str, home: &Path) -> String {
-    let mut folders: Vec<PathBuf> = std::env::split_paths(base)
-        .filter(|folder| folder.is_absolute())
-        .collect();
+/// The folders of some PATHs and the common places that exist, each once, in this order.
+fn joined(paths: &[&str], home: &Path) -> String {
+    let given = paths.iter().flat_map(|path| std::env::split_paths(*path));
     let common = HOME_FOLDERS
         .iter()
         .map(|folder| home.join(folder))
-        .chain(MACHINE_FOLDERS.iter().map(PathBuf::from));
-    for folder in common {
-        if !folders.contains(&folder) && folder.is_dir() {
+        .chain(MACHINE_FOLDERS.iter().map(PathBuf::from))
+        .filter(|folder| folder.is_dir());
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in given.filter(|folder| folder.is_absolute()).chain(common) {
+        if !folders.contains(&folder) {
             folders.push(folder);
         }
     }
-    std::env::join_paths(folders)
-        .ok()
-        .and_then(|path| path.into_string().ok())
-        .unwrap_or_else(|| base.to_owned())
+    let words: Vec<_> = folders
+        .iter()
+        .map(|folder| folder.to_string_lossy())
+        .collect();
+    words.join(":")
 }
 
 /// What a program prints on its standard output within a limit (milliseconds of awake time), its
@@ -139,6 +137,13 @@ mod tests {
         assert_eq!(run_bounded(sh, &["-c", "printf hi; exit 3"], 5_000), None);
         assert_eq!(run_bounded(sh, &["-c", "exec tail -f /dev/null"], 50), None);
         assert_eq!(run_bounded(Path::new("/no/such"), &["x"], 50), None);
+    }
+
+    #[test]
+    fn paths_are_joined_in_order_and_once() {
+        let path = joined(&["/a:/b:rel", "/b:/c"], Path::new("/nonexistent"));
+        assert!(path.starts_with("/a:/b:/c:"), "{path}");
+        assert!(path.contains("/usr/bin") && !path.contains("rel"), "{path}");
     }
 
     #[test]
