@@ -6,13 +6,14 @@
 use hostler_proto::command::{Reply, RunCancel, RunStart};
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::frame::payload::{Sync as DesiredStep, SyncAck, SyncWanted};
+use hostler_proto::ids::RunId;
 use hostler_proto::link::desired_hash;
 use hostler_proto::link::host::SyncOutcome;
 use hostler_proto::run::{Run, RunState, Trigger};
 use hostler_proto::time::UtcMillis;
 
 use crate::Context;
-use crate::store::{StoreError, Tx, automations, meta, runs};
+use crate::store::{StoreError, Tx, automations, meta, occurrences, runs};
 
 pub(crate) const REVISION_KEY: &str = "desired_revision";
 pub(crate) const HASH_KEY: &str = "desired_hash";
@@ -90,8 +91,7 @@ pub async fn cancel_run(
 ) -> Result<Result<Reply, Failure>, StoreError> {
     let run_id = cancel.run_id;
     let Some(is_final) = runs::is_final(tx, run_id).await? else {
-        let message = format!("this host knows no run {run_id}");
-        return Ok(Err(Failure::new(ErrorCode::NotFound, message)));
+        return Ok(Err(not_a_run(tx, run_id).await?));
     };
     runs::request_cancel(tx, run_id, &cancel.requested_by).await?;
     Ok(Ok(Reply::RunCancelled {
@@ -122,6 +122,16 @@ async fn applied_in(tx: &mut Tx) -> Result<(u64, String), StoreError> {
 
 fn acked(revision: u64, hash: String) -> SyncOutcome {
     SyncOutcome::Applied(SyncAck { revision, hash })
+}
+
+async fn not_a_run(tx: &mut Tx, run_id: RunId) -> Result<Failure, StoreError> {
+    if occurrences::is_waiting(tx, run_id).await? {
+        let message = format!("run {run_id} still waits for the run before it");
+        return Ok(Failure::new(ErrorCode::PreconditionFailed, message)
+            .hint("Pause the automation: that drops what waits."));
+    }
+    let message = format!("this host knows no run {run_id}");
+    Ok(Failure::new(ErrorCode::NotFound, message))
 }
 
 fn unknown(start: &RunStart) -> Failure {

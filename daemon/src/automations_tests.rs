@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
 use hostler_proto::event::Event;
-use hostler_proto::ids::{AutomationId, RunId};
+use hostler_proto::ids::AutomationId;
 use hostler_proto::run::{Finished, Outcome, RunResult};
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::Now;
 use crate::scheduler::Scheduler;
-use crate::store::occurrences;
 
 /// 2026-03-02T12:00:00Z.
 const NOON: i64 = 1_772_452_800_000;
@@ -262,4 +261,39 @@ async fn overlap_retries_and_deletion_hold_on_the_database() {
         context.store.run(id(0, 1)).await.unwrap().is_some(),
         "past runs stay"
     );
+}
+
+#[tokio::test]
+async fn an_occurrence_that_waits_is_told_as_queued() {
+    let (_home, context) = context().await;
+    let mut wanted = spec(1, 1);
+    wanted.policies.overlap = hostler_proto::automation::Overlap::QueueOne;
+    apply(&context, step(0, 1, vec![wanted], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    for now in [NOON, NOON + HOUR] {
+        batch(&context, &mut scheduler, at(now)).await;
+    }
+    let id = |hour: i64| RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + hour * HOUR), 1);
+    let queued = |event: &Event| matches!(event, Event::RunChanged(run) if run.id == id(1) && run.state == RunState::Queued);
+    assert!(events(&context).await.iter().any(queued));
+    assert!(context.store.run(id(1)).await.unwrap().is_none());
+    let mut tx = context.store.begin().await.unwrap();
+    let cancel = RunCancel {
+        run_id: id(1),
+        requested_by: "ada".into(),
+    };
+    let refused = cancel_run(&mut tx, &cancel).await.unwrap().unwrap_err();
+    assert_eq!(refused.code, ErrorCode::PreconditionFailed);
+    drop(tx);
+    finish(
+        &context,
+        id(0),
+        RunResult::Succeeded,
+        UtcMillis(NOON + HOUR + 1),
+    )
+    .await;
+    batch(&context, &mut scheduler, at(NOON + HOUR + 2)).await;
+    assert!(context.store.run(id(1)).await.unwrap().is_some());
 }

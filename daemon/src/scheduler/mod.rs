@@ -98,11 +98,8 @@ pub struct Change {
 pub enum Step {
     /// Claimed: the run is queued. It was never seen before, waited, or is tried again.
     Start(Box<Run>),
-    /// Claimed, but it waits for the run before it.
-    Wait {
-        /// The occurrence.
-        scheduled_at: UtcMillis,
-    },
+    /// Claimed, but it waits for the run before it; to the control plane it is queued.
+    Wait(Box<Run>),
     /// Recorded as not run; the run's state has reason, count and range.
     Skip(Box<Run>),
     /// Its attempt failed and another one comes.

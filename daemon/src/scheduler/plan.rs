@@ -347,9 +347,9 @@ impl Plan {
                 self.start(at, 1, now, going, out);
             }
             Overlap::Skip | Overlap::QueueOne | Overlap::CancelPrevious if in_order => {
-                self.wait(at, out);
+                self.wait(at, now, out);
             }
-            Overlap::QueueOne if self.waiting.is_empty() => self.wait(at, out),
+            Overlap::QueueOne if self.waiting.is_empty() => self.wait(at, now, out),
             Overlap::Skip | Overlap::QueueOne => {
                 self.skip(Range::one(at), SkipReason::Overlap, now, out);
             }
@@ -366,12 +366,13 @@ impl Plan {
     ) {
         self.drop_pending(SkipReason::Overlap, now, out);
         out.extend(going.iter().map(|run_id| Step::Cancel { run_id: *run_id }));
-        self.wait(at, out);
+        self.wait(at, now, out);
     }
 
-    fn wait(&mut self, at: UtcMillis, out: &mut Vec<Step>) {
+    fn wait(&mut self, at: UtcMillis, now: UtcMillis, out: &mut Vec<Step>) {
         self.waiting.push_back(at);
-        out.push(Step::Wait { scheduled_at: at });
+        let run = self.run(at, 1, Trigger::Schedule, RunState::Queued, now);
+        out.push(Step::Wait(Box::new(run)));
     }
 
     fn start(

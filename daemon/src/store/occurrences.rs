@@ -49,6 +49,16 @@ pub async fn apply(tx: &mut Tx, effects: &Effects, now: UtcMillis) -> Result<boo
     Ok(runs_changed)
 }
 
+/// Whether a run's occurrence waits for the run before it.
+pub async fn is_waiting(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM occurrences WHERE state = 'waiting' AND run_id = $1")
+        .bind(run.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("reads a waiting occurrence"))?;
+    Ok(row.is_some())
+}
+
 /// Adds what waits and what is to be tried again to freshly read records.
 pub(crate) async fn add_pending(tx: &mut Tx, records: &mut [Record]) -> Result<(), StoreError> {
     let rows = sqlx::query(
@@ -140,7 +150,7 @@ async fn write(
 ) -> Result<bool, StoreError> {
     match step {
         Step::Start(run) => start(tx, run, now).await,
-        Step::Wait { scheduled_at } => wait(tx, id, *scheduled_at, now).await,
+        Step::Wait(run) => wait(tx, run, now).await,
         Step::Skip(run) => skip(tx, run, now).await,
         Step::Retry(retry) => put_off(tx, id, retry).await,
         Step::Settle { scheduled_at } => settle(tx, id, *scheduled_at).await,
@@ -178,22 +188,19 @@ async fn start(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreErro
     }
 }
 
-async fn wait(
-    tx: &mut Tx,
-    id: AutomationId,
-    at: UtcMillis,
-    now: UtcMillis,
-) -> Result<bool, StoreError> {
-    let run_id = RunId::of_occurrence(id, at, 1);
+/// Claims an occurrence that cannot start yet.
+async fn wait(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreError> {
     let query = sqlx::query(
         "INSERT INTO occurrences (automation_id, scheduled_at, state, run_id, attempt, recorded_at)
          VALUES ($1, $2, 'waiting', $3, 1, $4) ON CONFLICT DO NOTHING",
     )
-    .bind(id.to_string())
-    .bind(seconds(at))
-    .bind(run_id.to_string())
+    .bind(run.automation_id.to_string())
+    .bind(seconds(run.scheduled_for))
+    .bind(run.id.to_string())
     .bind(now.0);
-    wrote(query.execute(&mut **tx).await)?;
+    if wrote(query.execute(&mut **tx).await)? {
+        outbox::append(tx, &Event::RunChanged(Box::new(run.clone())), now).await?;
+    }
     Ok(false)
 }
 

@@ -228,9 +228,9 @@ impl World {
     fn write(&mut self, step: &Step) {
         match step {
             Step::Start(run) => self.start(run),
-            Step::Wait { scheduled_at } => {
+            Step::Wait(run) => {
                 self.rows
-                    .entry(*scheduled_at)
+                    .entry(run.scheduled_for)
                     .or_insert_with(|| row("waiting"));
             }
             Step::Skip(run) => self.skip(run),
