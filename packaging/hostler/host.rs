@@ -22,6 +22,13 @@ pub(crate) fn supervise(run_dir: &Path) -> ExitCode {
 pub(crate) fn daemon() -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     serve::log_to_stderr();
+    let identity =
+        hostler_daemon::identity(&home).map_err(|error| Failure::new(error.to_string()))?;
+    if identity.is_none() {
+        tracing::warn!(
+            "this machine is no host yet: run `hostler join URL --key hk_…`; waiting for that"
+        );
+    }
     block_on(async {
         let shutdown = CancellationToken::new();
         serve::cancel_on_signal(&shutdown)?;

@@ -142,7 +142,7 @@ fn another_users_repository_is_refused() {
     Ended::of(chown, secs(10)).ok();
     let error = import(&up.mcp(), &repo.path).unwrap_err();
     assert!(
-        error["message"].as_str().unwrap().contains("own"),
+        error["message"].as_str().unwrap().contains("another user"),
         "{error}"
     );
 }

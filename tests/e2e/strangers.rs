@@ -26,6 +26,9 @@ fn nothing_exists_for_another_organization() {
         for case in naming_things(name, &things, &run, fields.keys()) {
             match stranger.call(name, case.clone()) {
                 Err(error) if error.code == "not_found" => {}
+                // A stranger's automation looks for a host of its own first, and there is none.
+                Err(error) if name == "automations_create" && error.message.contains("no host") => {
+                }
                 other => wrong.push(format!("{name} {case} -> {other:?}")),
             }
         }
