@@ -97,7 +97,7 @@ pub(crate) async fn settle(
             deleted(&mut tx, open, delete, answer, now).await?;
         }
         Command::RunStart(start) => started(&mut tx, open, start, answer, now).await?,
-        Command::ProjectCreate(_) | Command::RunCancel(_) => {}
+        Command::ProjectCreate(_) | Command::WorkspacesCount(_) | Command::RunCancel(_) => {}
     }
     store::commands::remove(&mut tx, open.id).await?;
     app.store.commit(tx).await?;
@@ -170,6 +170,7 @@ fn automation_of(open: &OpenCommand) -> Option<AutomationId> {
         Command::ProjectCreate(_)
         | Command::WorkspaceCreate(_)
         | Command::WorkspaceDelete(_)
+        | Command::WorkspacesCount(_)
         | Command::RunCancel(_) => None,
     }
 }
@@ -257,6 +258,7 @@ pub(crate) fn deadline(command: &Command) -> Duration {
         Command::ProjectCreate(_) => Duration::from_secs(60 * 60),
         Command::WorkspaceCreate(_) => Duration::from_secs(20 * 60),
         Command::WorkspaceDelete(_) => Duration::from_secs(5 * 60),
+        Command::WorkspacesCount(_) => Duration::from_millis(500),
         Command::RunStart(_) | Command::RunCancel(_) => Duration::from_secs(30),
     }
 }

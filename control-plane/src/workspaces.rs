@@ -1,8 +1,10 @@
 //! Workspaces: made, listed and removed on hosts through the catalog.
 //!
 //! An intent is recorded before a host is asked, and settled by its answer, or later by its events
-//! or by asking again with the same command id. Listing reads the catalog alone, so it answers
-//! while hosts are away and says as of when.
+//! or by asking again with the same command id. Listing reads the catalog, so it answers while hosts
+//! are away and says as of when; hosts that are here get a moment to count what differs.
+
+mod count;
 
 use hostler_proto::command::{Base, Command, Reply, SetupReport, WorkspaceCreate, WorkspaceDelete};
 use hostler_proto::error::{ErrorCode, Failure};
@@ -134,14 +136,17 @@ pub async fn list(
         None => None,
     };
     let rows = store::workspaces::list(&app.store, caller.org_id).await?;
-    let views = rows.into_iter().filter_map(|row| view(row, &hosts));
-    Ok(views
+    let mut views: Vec<WorkspaceView> = rows
+        .into_iter()
+        .filter_map(|row| view(row, &hosts))
         .filter(|view| project.is_none() || view.workspace.project_id == project)
         .filter(|view| {
             let wanted = input.state.as_deref();
             wanted.is_none_or(|wanted| state_word(&view.workspace.state) == wanted)
         })
-        .collect())
+        .collect();
+    count::refresh(app, &mut views).await;
+    Ok(views)
 }
 
 /// One workspace that is not removed.

@@ -21,6 +21,11 @@ impl Busy {
         turn.lock_owned().await
     }
 
+    /// The turn if nobody else works on `key`, else nothing.
+    pub fn free(&self, key: String) -> Option<OwnedMutexGuard<()>> {
+        self.entry(key).try_lock_owned().ok()
+    }
+
     fn entry(&self, key: String) -> Arc<Turn<()>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
@@ -46,6 +51,7 @@ mod tests {
         let waiting =
             std::future::poll_fn(|cx| std::task::Poll::Ready(twin.as_mut().poll(cx).is_pending()));
         assert!(waiting.await);
+        assert!(busy.free("a".to_owned()).is_none());
         drop(first);
         drop(twin.await);
         drop(other);

@@ -4,7 +4,7 @@
 //! repeat gets the stored one. A twin that comes while the first is at work waits for it. Failures
 //! that may pass by themselves are not stored, so that the same request may succeed later.
 
-use hostler_proto::command::{Command, Reply};
+use hostler_proto::command::{Command, Reply, WorkspacesCount};
 use hostler_proto::error::Failure;
 use hostler_proto::frame::payload::{RunMark, Sync as DesiredStep};
 use hostler_proto::host::HostLoad;
@@ -62,6 +62,10 @@ impl Dispatch {
                 let deleted = workspaces::delete(context, delete, supervise, now).await;
                 let reply = deleted.map(Reply::WorkspaceDeleted);
                 self.remember(id, kind, reply).await
+            }
+            Command::WorkspacesCount(WorkspacesCount { workspace_ids }) => {
+                let workspaces = workspaces::counted(context, workspace_ids, now).await?;
+                Ok(Reply::WorkspacesCounted { workspaces })
             }
             Command::RunStart(start) => {
                 let mut tx = context.store.begin().await?;

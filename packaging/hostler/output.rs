@@ -157,15 +157,12 @@ impl Progress {
         if let Some(message) = message.as_str() {
             self.bar.set_message(plain(message));
         }
-        match total.as_f64() {
-            Some(total) => {
-                self.bar.set_style(bar_style());
-                self.bar.set_length(whole(total));
-            }
-            None => {
-                self.bar.set_style(phase_style());
-                self.bar.unset_length();
-            }
+        if let Some(total) = total.as_f64() {
+            self.bar.set_style(bar_style());
+            self.bar.set_length(whole(total));
+        } else {
+            self.bar.set_style(phase_style());
+            self.bar.unset_length();
         }
         self.bar.set_position(whole(done.as_f64().unwrap_or(0.0)));
     }

@@ -20,6 +20,8 @@ pub enum Command {
     WorkspaceCreate(WorkspaceCreate),
     /// Remove a workspace.
     WorkspaceDelete(WorkspaceDelete),
+    /// Count what differs in workspaces, because somebody is looking at them.
+    WorkspacesCount(WorkspacesCount),
     /// Run an automation now.
     RunStart(RunStart),
     /// End a run.
@@ -86,6 +88,13 @@ pub struct WorkspaceDelete {
     pub delete_branch: bool,
 }
 
+/// Count what differs in workspaces now. Changes nothing, so its reply is not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspacesCount {
+    /// Which; unknown ones are left out of the reply.
+    pub workspace_ids: Vec<WorkspaceId>,
+}
+
 /// Run an automation now, whatever its schedule. The automation is known to the host from sync;
 /// the control plane syncs before it asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +126,11 @@ pub enum Reply {
     WorkspaceCreated(Box<WorkspaceCreated>),
     /// For `WorkspaceDelete`.
     WorkspaceDeleted(WorkspaceDeleted),
+    /// For `WorkspacesCount`: those that are there, as they are now.
+    WorkspacesCounted {
+        /// The records.
+        workspaces: Vec<Workspace>,
+    },
     /// For `RunStart`: accepted (now or earlier).
     RunStarted {
         /// The run.

@@ -64,6 +64,7 @@ pub fn kind(command: &Command) -> &'static str {
         Command::ProjectCreate(_) => "project_create",
         Command::WorkspaceCreate(_) => "workspace_create",
         Command::WorkspaceDelete(_) => "workspace_delete",
+        Command::WorkspacesCount(_) => "workspaces_count",
         Command::RunStart(_) => "run_start",
         Command::RunCancel(_) => "run_cancel",
     }

@@ -14,7 +14,7 @@ mod special;
 pub use create::{Crash, create, create_at};
 pub use delete::delete;
 pub use recover::{reconcile, recover};
-pub use refresh::refresh;
+pub use refresh::{counted, refresh};
 pub use special::{RunPlace, for_run, main_row, main_workspace_id, run_workspace_id, scratch};
 
 use hostler_proto::error::{ErrorCode, Failure};

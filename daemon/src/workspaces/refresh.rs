@@ -45,6 +45,26 @@ pub async fn refresh(
     Ok(Some(row.workspace))
 }
 
+/// Several workspaces, counted now; unknown ones are left out. Whoever asks while somebody else's
+/// look goes on gets what is known, so that many who look cost no more than one.
+pub async fn counted(
+    context: &Context,
+    ids: Vec<WorkspaceId>,
+    now: UtcMillis,
+) -> Result<Vec<Workspace>, Failure> {
+    let turn = context.busy.free("count workspaces".to_owned());
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let workspace = if turn.is_some() {
+            refresh(context, id, now).await?
+        } else {
+            context.store.workspace(id).await?.map(|row| row.workspace)
+        };
+        found.extend(workspace);
+    }
+    Ok(found)
+}
+
 fn count(git: &Git, workspace: &Workspace) -> Result<(Changes, Option<String>), Error> {
     let path = PathBuf::from(&workspace.path);
     let seen = status::status(git, &path)?;

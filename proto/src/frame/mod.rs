@@ -160,6 +160,7 @@ pub const COMMAND_TYPES: &[&str] = &[
     "project_create",
     "workspace_create",
     "workspace_delete",
+    "workspaces_count",
     "run_start",
     "run_cancel",
 ];

@@ -9,6 +9,7 @@ use super::*;
 use crate::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
 use crate::command::{
     ProjectCreate, ProjectSource, RunCancel, RunStart, WorkspaceCreate, WorkspaceDelete,
+    WorkspacesCount,
 };
 use crate::event::Event;
 use crate::host::HostLoad;
@@ -238,6 +239,9 @@ fn commands() -> Vec<Envelope> {
             workspace_id: WorkspaceId(id(6)),
             force: false,
             delete_branch: true,
+        }),
+        Command::WorkspacesCount(WorkspacesCount {
+            workspace_ids: vec![WorkspaceId(id(6))],
         }),
         Command::RunStart(RunStart {
             run_id: run(),

@@ -28,6 +28,12 @@ impl Liveness {
         liveness
     }
 
+    /// The next heartbeat is due at once: the first one tells how the host is.
+    pub(super) fn due(mut self, now: Now) -> Self {
+        self.next_beat = now.ms;
+        self
+    }
+
     pub(super) fn heard(&mut self, now: Now) {
         self.heard = self.heard.max(now.ms);
     }

@@ -144,7 +144,8 @@ impl HostSession {
             self.protocol_error("a welcome before hello");
             return;
         };
-        let liveness = Liveness::new(welcome.heartbeat_ms, welcome.dead_ms, &mut self.chance, now);
+        let liveness =
+            Liveness::new(welcome.heartbeat_ms, welcome.dead_ms, &mut self.chance, now).due(now);
         self.phase = Phase::Live(Box::new(Live {
             liveness,
             flow: Outflow::new(welcome.limits.window, &welcome.acks),

@@ -403,7 +403,7 @@ fn skew_is_estimated_and_told_with_heartbeats() {
 #[test]
 fn too_many_open_requests_are_refused_to_be_repeated() {
     let mut pair = Pair::live(Acks::default());
-    for n in 0..65 {
+    for n in 0..257 {
         pair.control.call(command_id(n), start(n), 60_000, at(0));
     }
     pair.exchange(at(0));
@@ -412,7 +412,7 @@ fn too_many_open_requests_are_refused_to_be_repeated() {
         .iter()
         .filter(|e| matches!(e, HostEvent::Command { .. }))
         .count();
-    assert_eq!(asked, 64);
+    assert_eq!(asked, 256);
     let answers = pair.control_events();
     assert!(matches!(
         answers.as_slice(),

@@ -88,6 +88,9 @@ impl Pair {
         });
         pair.control.accept(accepted(acks), at(0));
         pair.exchange(at(0));
+        // The first heartbeat is due at once.
+        pair.host.handle_timeout(at(0));
+        pair.exchange(at(0));
         assert!(pair.host.is_live() && pair.control.is_live());
         drain_host(&mut pair.host);
         drain_control(&mut pair.control);
