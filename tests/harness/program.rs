@@ -227,7 +227,8 @@ impl Service {
     #[track_caller]
     pub(crate) fn wait_host_online(&self, count: usize) {
         let mcp = self.mcp();
-        eventually("the host is online", secs(20), || {
+        // A host that found nobody for long tries again only once a minute.
+        eventually("the host is online", secs(90), || {
             let hosts = mcp.ok("hosts_list", json!({"online": true}));
             (hosts["hosts"].as_array()?.len() == count).then_some(())
         });
