@@ -1,9 +1,10 @@
-//! Writing a worktree's files and its index, with gix.
+//! Writing a worktree's files and its index.
 //!
 //! Invariant: attributes, line endings, encodings and filters (LFS) are applied as git does; every
 //! file is dated two seconds back before the stat that goes into the index, so that no entry is
-//! "racily clean" and the first `git status` hashes nothing. What gix writes otherwise than git
-//! (`ident` without its last space, UTF-16 as UTF-8) is left to git: [`write`] gives `None`.
+//! "racily clean" and the first `git status` hashes nothing. Where nothing is converted the files
+//! are written by `plain`, else by gix; what gix writes otherwise than git (`ident` without its
+//! last space, UTF-16 as UTF-8) is left to git: [`write`] gives `None`.
 
 use std::fs;
 use std::io::Write;
@@ -13,13 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use gix::bstr::{BStr, ByteSlice};
+use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::{Entry, entry::Mode, entry::Stat, extension};
 use gix::progress::{Step, StepShared};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::system::Watch;
-use super::{Error, Progress};
+use super::{Error, Progress, plain};
 
 const BACK: i64 = 2;
 
@@ -45,26 +46,32 @@ pub fn write(path: &Path, threads: usize, watch: &Watch<'_>) -> Result<Option<Wr
     let mut index = repo
         .index_from_tree(&tree_id)
         .map_err(failed("reading the commit's files"))?;
-    if needs_git(&repo, &index)? {
+    let writer = writer(&repo, &index)?;
+    if writer == Writer::Git {
         return Ok(None);
     }
     let tree = cache_tree(&repo, tree_id, &[])?;
-    let outcome = checkout(&repo, &mut index, path, threads, watch)?;
+    make_submodules(&index, path)?;
+    let collisions = if writer == Writer::Plain {
+        write_plain(&repo, &mut index, path, threads, watch)?
+    } else {
+        checkout(&repo, &mut index, path, threads, watch)?
+    };
     if watch.cancel.load(Ordering::Relaxed) {
         return Err(Error::Cancelled {
             what: "writing the files".to_owned(),
         });
     }
-    complain(&outcome)?;
-    backdate(&mut index, path, threads)?;
+    if writer == Writer::Gix {
+        backdate(&mut index, path, threads)?;
+    }
     Ok(Some(Written {
         files: index.entries().len(),
         index,
         tree,
-        collisions: outcome
-            .collisions
+        collisions: collisions
             .into_iter()
-            .map(|collision| collision.path.to_string())
+            .map(|path| path.to_string())
             .collect(),
     }))
 }
@@ -109,46 +116,113 @@ fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
     Error::gix(what)
 }
 
-/// Whether any attributes that may apply speak of what gix writes otherwise than git.
-fn needs_git(repo: &gix::Repository, index: &gix::index::File) -> Result<bool, Error> {
+/// Who can write a commit's files as git would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Each file is its object.
+    Plain,
+    /// Some files may be converted.
+    Gix,
+    /// Some files may be converted in ways gix does otherwise.
+    Git,
+}
+
+fn writer(repo: &gix::Repository, index: &gix::index::File) -> Result<Writer, Error> {
+    let texts = attributes(repo, index)?;
+    let any = |rule: fn(&[u8]) -> bool| texts.iter().any(|text| words(text).any(rule));
+    if any(|word| word == b"ident" || word.starts_with(b"working-tree-encoding=")) {
+        return Ok(Writer::Git);
+    }
     let config = repo.config_snapshot();
-    let home = repo.common_dir().join("info/attributes");
-    let named = config.trusted_path("core.attributesFile").ok().flatten();
+    let says = |key: &str, value: &[u8]| {
+        let found = config.string(key);
+        found.is_some_and(|found| found.eq_ignore_ascii_case(value))
+    };
+    let converts = config.boolean("core.autocrlf") == Some(true)
+        || says("core.eol", b"crlf")
+        || config.boolean("core.symlinks") == Some(false)
+        || any(|word| word.starts_with(b"filter") || word.starts_with(b"eol=crlf"));
+    Ok(if converts { Writer::Gix } else { Writer::Plain })
+}
+
+/// All attributes files that may apply to the commit's files.
+fn attributes(repo: &gix::Repository, index: &gix::index::File) -> Result<Vec<Vec<u8>>, Error> {
+    let named = repo
+        .config_snapshot()
+        .trusted_path("core.attributesFile")
+        .ok()
+        .flatten();
     let xdg = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let user =
         xdg.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
     let files = [
-        Some(home),
+        Some(PathBuf::from("/etc/gitattributes")),
+        Some(repo.common_dir().join("info/attributes")),
         named,
         user.map(|dir| dir.join("git/attributes")),
     ];
-    if files
+    let mut texts: Vec<Vec<u8>> = files
         .into_iter()
         .flatten()
-        .any(|path| fs::read(path).is_ok_and(|text| speaks_of(&text)))
-    {
-        return Ok(true);
-    }
+        .filter_map(|path| fs::read(path).ok())
+        .collect();
     let is_attributes =
         |name: &BStr| name == ".gitattributes" || name.ends_with(b"/.gitattributes");
     for entry in index
         .entries()
         .iter()
-        .filter(|entry| is_attributes(entry.path(index)) && entry.mode == Mode::FILE)
+        .filter(|entry| is_attributes(entry.path(index)) && entry.mode != Mode::COMMIT)
     {
         let blob = repo
             .find_blob(entry.id)
             .map_err(failed("reading the attributes"))?;
-        if speaks_of(&blob.data) {
-            return Ok(true);
-        }
+        texts.push(blob.detach().data);
     }
-    Ok(false)
+    Ok(texts)
 }
 
-fn speaks_of(text: &[u8]) -> bool {
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(u8::is_ascii_whitespace)
-        .any(|word| word == b"ident" || word.starts_with(b"working-tree-encoding="))
+}
+
+fn write_plain(
+    repo: &gix::Repository,
+    index: &mut gix::index::File,
+    path: &Path,
+    threads: usize,
+    watch: &Watch<'_>,
+) -> Result<Vec<BString>, Error> {
+    let done = AtomicUsize::new(0);
+    let total = index.entries().len();
+    let job = plain::Job {
+        root: path,
+        threads,
+        cancel: watch.cancel,
+        done: &done,
+        date: crate::clock::wall().0.div_euclid(1000) - BACK,
+    };
+    let objects = objects(repo)?;
+    reporting(watch, &done, total, || job.run(&objects, index))
+}
+
+fn objects(repo: &gix::Repository) -> Result<gix::OdbHandleArc, Error> {
+    repo.objects
+        .clone()
+        .into_arc()
+        .map_err(failed("opening the objects"))
+}
+
+/// gix leaves submodules out; git makes their folder.
+fn make_submodules(index: &gix::index::File, path: &Path) -> Result<(), Error> {
+    for entry in index
+        .entries()
+        .iter()
+        .filter(|entry| entry.mode == Mode::COMMIT)
+    {
+        let folder = path.join(entry.path(index).to_path_lossy());
+        fs::create_dir_all(&folder).map_err(Error::io("could not create the folder", &folder))?;
+    }
+    Ok(())
 }
 
 fn checkout(
@@ -157,7 +231,7 @@ fn checkout(
     path: &Path,
     threads: usize,
     watch: &Watch<'_>,
-) -> Result<gix::worktree::state::checkout::Outcome, Error> {
+) -> Result<Vec<BString>, Error> {
     let source = gix::worktree::stack::state::attributes::Source::IdMapping;
     let mut options = repo
         .checkout_options(source)
@@ -165,27 +239,17 @@ fn checkout(
     options.destination_is_initially_empty = true;
     options.keep_going = true;
     options.thread_limit = Some(threads);
-    let objects = repo
-        .objects
-        .clone()
-        .into_arc()
-        .map_err(failed("opening the objects"))?;
+    let objects = objects(repo)?;
     let total = index.entries().len();
     let files = Count::default();
     let bytes = Count::default();
-    for entry in index
-        .entries()
-        .iter()
-        .filter(|entry| entry.mode == Mode::COMMIT)
-    {
-        // gix leaves submodules out; git makes their folder.
-        let folder = path.join(entry.path(index).to_path_lossy());
-        fs::create_dir_all(&folder).map_err(Error::io("could not create the folder", &folder))?;
-    }
     let run = || {
         gix::worktree::state::checkout(index, path, objects, &files, &bytes, watch.cancel, options)
     };
-    reporting(watch, &files.0, total, run).map_err(failed("writing the files"))
+    let outcome = reporting(watch, &files.0, total, run).map_err(failed("writing the files"))?;
+    complain(&outcome, watch)?;
+    let collisions = outcome.collisions.into_iter();
+    Ok(collisions.map(|collision| collision.path).collect())
 }
 
 /// Reports how many files are written while `work` goes on.
@@ -220,7 +284,10 @@ fn reporting<T>(
     })
 }
 
-fn complain(outcome: &gix::worktree::state::checkout::Outcome) -> Result<(), Error> {
+fn complain(
+    outcome: &gix::worktree::state::checkout::Outcome,
+    watch: &Watch<'_>,
+) -> Result<(), Error> {
     let mut complaints: Vec<String> = outcome
         .errors
         .iter()
@@ -236,7 +303,7 @@ fn complain(outcome: &gix::worktree::state::checkout::Outcome) -> Result<(), Err
             .take(10)
             .map(|path| format!("{path}: the filter did not deliver it")),
     );
-    if complaints.is_empty() {
+    if complaints.is_empty() || watch.cancel.load(Ordering::Relaxed) {
         return Ok(());
     }
     Err(Error::Command {
@@ -275,7 +342,8 @@ fn backdate_all(entries: &mut [(&mut Entry, &BStr)], root: &Path) -> Result<(), 
     let mut path = PathBuf::new();
     for (entry, name) in entries
         .iter_mut()
-        .filter(|(entry, _)| entry.mode != Mode::COMMIT)
+        // A file that collided with another has no stat, and the one on disk is not its own.
+        .filter(|(entry, _)| entry.mode != Mode::COMMIT && entry.stat != Stat::default())
     {
         path.clear();
         path.push(root);

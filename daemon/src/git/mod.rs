@@ -16,6 +16,7 @@ pub mod files;
 pub mod hooks;
 pub mod lock;
 pub mod names;
+mod plain;
 pub mod refs;
 pub mod remote;
 pub mod repo;

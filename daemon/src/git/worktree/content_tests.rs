@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use super::tests::Bench;
@@ -22,6 +22,13 @@ fn files_are_what_git_would_write() {
 }
 
 fn same_files(sample: &Sample) {
+    let ours = compare(sample);
+    assert!(String::from_utf8_lossy(&ours["crlf.bat"].1).contains("\r\n"));
+    assert!(String::from_utf8_lossy(&ours["shout.up"].1).contains("LOUD"));
+}
+
+/// Checks that a worktree is what git makes of it, and gives its content.
+fn compare(sample: &Sample) -> BTreeMap<String, (u32, Vec<u8>)> {
     let bench = Bench::new();
     let theirs = sample.dir().join("theirs");
     fixture::run(
@@ -45,11 +52,52 @@ fn same_files(sample: &Sample) {
     for (path, content) in &expected {
         assert_eq!(ours.get(path), Some(content), "{path}");
     }
-    assert!(String::from_utf8_lossy(&ours["crlf.bat"].1).contains("\r\n"));
-    assert!(String::from_utf8_lossy(&ours["shout.up"].1).contains("LOUD"));
     assert_eq!(fixture::run(&plan.path, &["status", "--porcelain"]), "");
     let index = |path: &Path| fixture::run(path, &["ls-files", "--stage"]);
     assert_eq!(index(&plan.path), index(&theirs));
+    ours
+}
+
+/// Without anything to convert another writer is used.
+#[test]
+fn plain_files_are_what_git_would_write() {
+    let sample = Sample::new();
+    let root = sample.root();
+    for number in 0..300 {
+        let folder = root.join(format!("pkg{}/mod{}", number % 7, number % 3));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{number}.txt")), "x\r\n".repeat(number)).unwrap();
+    }
+    fs::write(root.join(".gitattributes"), "* text=auto\n*.sh eol=lf\n").unwrap();
+    fs::write(root.join("odd \u{fc} name"), "").unwrap();
+    fs::set_permissions(root.join("src/main.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(root.join("only")).unwrap();
+    symlink("../src/main.sh", root.join("only/link")).unwrap();
+    symlink("pkg1", root.join("folder")).unwrap();
+    fixture::run(root, &["add", "-A"]);
+    let head = fixture::run(root, &["rev-parse", "HEAD"]);
+    let module = format!("160000,{head},modules/lib");
+    fixture::run(root, &["update-index", "--add", "--cacheinfo", &module]);
+    fixture::run(root, &["commit", "-q", "-m", "plain"]);
+    compare(&sample);
+}
+
+#[test]
+fn no_entry_of_a_fresh_index_needs_a_second_look() {
+    let sample = Sample::new();
+    let bench = Bench::new();
+    let plan = bench.new_branch(&sample, "fresh");
+    bench.create(&sample.repo(), &plan).unwrap();
+    let index = fixture::run(&plan.path, &["rev-parse", "--git-path", "index"]);
+    let written = fs::metadata(plan.path.join(index)).unwrap().mtime();
+    for name in ["README.md", "src/deep/a.txt", "src/main.sh"] {
+        let meta = fs::symlink_metadata(plan.path.join(name)).unwrap();
+        assert!(meta.mtime() < written, "{name}");
+    }
+    // What is changed at once, without a change of size, is seen all the same.
+    fs::write(plan.path.join("README.md"), "# simple\n").unwrap();
+    let status = fixture::run(&plan.path, &["status", "--porcelain"]);
+    assert_eq!(status.trim(), "M README.md");
 }
 
 #[test]
