@@ -330,6 +330,20 @@ fn post<Q: Serialize, A: for<'de> Deserialize<'de>>(
     }
 }
 
+/// Whether the address is one of this machine itself.
+pub(crate) fn is_near(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| here(&url))
+}
+
+fn here(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
 /// The base address without a slash at its end; plain http only to this machine itself.
 fn base(url: &str) -> Result<String, EnrolError> {
     let bad = |reason: &str| EnrolError::Address {
@@ -341,18 +355,15 @@ fn base(url: &str) -> Result<String, EnrolError> {
             "{error}; give it like https://hostler.example.com"
         ))
     })?;
-    let here = match parsed.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(bad("it names no host")),
-    };
+    if parsed.host().is_none() {
+        return Err(bad("it names no host"));
+    }
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err(bad("it must not hold a name or password"));
     }
     match parsed.scheme() {
         "https" => {}
-        "http" if here => {}
+        "http" if here(&parsed) => {}
         "http" => {
             return Err(bad(
                 "plain http is only for a control plane on this machine; use its https:// address",

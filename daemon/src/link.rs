@@ -86,6 +86,9 @@ async fn keep<L: Local>(
     stop: &CancellationToken,
 ) -> Option<String> {
     let mut backoff = Backoff::new(u64::from_le_bytes(clock::random()));
+    if enrol::is_near(&identity.url) {
+        backoff = backoff.near();
+    }
     loop {
         let attempt = attempt(identity, work, stop).await;
         if stop.is_cancelled() {

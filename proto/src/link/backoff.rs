@@ -1,5 +1,5 @@
-//! How long a host waits before it connects again: a window of min(1 s * 2^n, 60 s), a uniform
-//! place inside it, reset after 60 s of a stable session, and never less than the server asked for.
+//! How long a host waits before it connects again: a window of min(1 s * 2^n, 60 s) (2 s to a control
+//! plane on the same machine, where there is no crowd to spread), a uniform place inside it, reset after 60 s of a stable session, and never less than the server asked for.
 //!
 //! It never gives up; fatal refusals are the caller's to act on.
 
@@ -7,12 +7,14 @@ use super::Chance;
 
 const FIRST_MS: u64 = 1_000;
 const MOST_MS: u64 = 60_000;
+const MOST_NEAR_MS: u64 = 2_000;
 const STABLE_MS: u64 = 60_000;
 
 /// The reconnect schedule of one host.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     failures: u32,
+    most_ms: u64,
     chance: Chance,
 }
 
@@ -21,7 +23,17 @@ impl Backoff {
     pub fn new(seed: u64) -> Self {
         Self {
             failures: 0,
+            most_ms: MOST_MS,
             chance: Chance(seed),
+        }
+    }
+
+    /// The schedule towards a control plane on the same machine.
+    #[must_use]
+    pub fn near(self) -> Self {
+        Self {
+            most_ms: MOST_NEAR_MS,
+            ..self
         }
     }
 
@@ -33,7 +45,7 @@ impl Backoff {
         }
         let window = FIRST_MS
             .saturating_mul(1 << self.failures.min(16))
-            .min(MOST_MS);
+            .min(self.most_ms);
         self.failures = self.failures.saturating_add(1);
         let wait = 1 + self.chance.below(window);
         let asked = retry_after_ms.unwrap_or(0);
@@ -59,6 +71,12 @@ mod tests {
             }
             assert!(backoff.next_ms(60_000, None) <= 1_000);
         }
+    }
+
+    #[test]
+    fn a_control_plane_on_this_machine_is_never_waited_for_long() {
+        let mut backoff = Backoff::new(1).near();
+        assert!((0..50).all(|_| backoff.next_ms(0, None) <= 2_000));
     }
 
     #[test]
