@@ -35,6 +35,7 @@ use rmcp::transport::streamable_http_server::StreamableHttpService;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::{RoleServer, model::ConstString};
 use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::App;
@@ -256,15 +257,16 @@ async fn answered(
     job: impl Future<Output = Result<CallToolResult, JoinError>>,
     teller: Option<progress::Teller>,
 ) -> Result<CallToolResult, JoinError> {
-    let Some(mut teller) = teller else {
+    let Some(teller) = teller else {
         return job.await;
     };
-    let mut job = std::pin::pin!(job);
-    let done = tokio::select! {
-        done = &mut job => done,
-        () = teller.run() => job.await,
+    let over = CancellationToken::new();
+    let work = async {
+        let done = job.await;
+        over.cancel();
+        done
     };
-    teller.tell_rest().await;
+    let (done, ()) = tokio::join!(work, teller.run(over.clone()));
     done
 }
 

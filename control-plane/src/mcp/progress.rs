@@ -13,6 +13,7 @@ use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::Peer;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::hosts::ProgressSink;
 
@@ -66,18 +67,19 @@ impl ProgressSender {
 }
 
 impl Teller {
-    /// Tells steps until the work drops its sender or the client is gone.
-    pub(super) async fn run(&mut self) {
-        while let Some(step) = self.steps.recv().await {
-            if self.tell(&step).await.is_break() {
-                return;
-            }
-        }
-    }
-
-    /// Tells the steps that wait now.
-    pub(super) async fn tell_rest(mut self) {
-        while let Ok(step) = self.steps.try_recv() {
+    /// Tells steps until the work is `over`, and then those that still wait. Each is told to its end
+    /// before the next one is begun: a send that is given up may arrive after a later one.
+    pub(super) async fn run(mut self, over: CancellationToken) {
+        loop {
+            let step = tokio::select! {
+                biased;
+                step = self.steps.recv() => step,
+                () = over.cancelled(), if !self.steps.is_closed() => {
+                    self.steps.close();
+                    continue;
+                }
+            };
+            let Some(step) = step else { return };
             if self.tell(&step).await.is_break() {
                 return;
             }
