@@ -20,7 +20,12 @@ pub fn discard(path: &Path, token: &str) -> Result<Option<PathBuf>, Error> {
     let parent = path.parent().unwrap_or(path);
     let trash = parent.join(TRASH);
     for attempt in 0..1000 {
-        fs::create_dir_all(&trash).map_err(Error::io("could not create the folder", &trash))?;
+        match fs::create_dir_all(&trash) {
+            Ok(()) => {}
+            // It stood there, and a sweep took it away before it was looked at.
+            Err(gone) if gone.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(Error::io("could not create the folder", &trash)(error)),
+        }
         let place = trash.join(format!("{token}-{attempt}"));
         if fs::symlink_metadata(&place).is_ok() {
             continue;
