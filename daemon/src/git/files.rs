@@ -194,7 +194,7 @@ fn write_plain(
 ) -> Result<Vec<BString>, Error> {
     let done = AtomicUsize::new(0);
     let total = index.entries().len();
-    let job = plain::Job {
+    let plan = plain::Checkout {
         root: path,
         threads,
         cancel: watch.cancel,
@@ -202,7 +202,7 @@ fn write_plain(
         date: crate::clock::wall().0.div_euclid(1000) - BACK,
     };
     let objects = objects(repo)?;
-    reporting(watch, &done, total, || job.run(&objects, index))
+    reporting(watch, &done, total, || plan.run(&objects, index))
 }
 
 fn objects(repo: &gix::Repository) -> Result<gix::OdbHandleArc, Error> {

@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, CWD, Mode as Bits, OFlags, Timespec, Timestamps};
 use super::Error;
 
 /// What is written, and how.
-pub(super) struct Job<'a> {
+pub(super) struct Checkout<'a> {
     /// The folder, which holds only `.git`.
     pub root: &'a Path,
     /// How many threads write.
@@ -38,7 +38,7 @@ pub(super) struct Job<'a> {
 /// One worker's share at a time: small enough to even out, large enough to stay in its folders.
 const SHARE: usize = 64;
 
-impl Job<'_> {
+impl Checkout<'_> {
     /// Writes the entries and notes in each what stands on disk. Gives the paths that could not be
     /// told apart on this file system.
     pub(super) fn run<Objects: gix::objs::Find + Clone + Send>(
