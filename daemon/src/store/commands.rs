@@ -28,7 +28,7 @@ impl Store {
     pub async fn forget_outcomes(&self, before: UtcMillis) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM commands WHERE created_at < $1 AND type = 'workspace_delete'")
             .bind(before.0)
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("forgets replies"))?;
         Ok(())

@@ -21,6 +21,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+/// Most connections for reading.
+const READERS: u32 = 3;
+
 /// A write transaction (`BEGIN IMMEDIATE`).
 pub type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
@@ -86,7 +89,10 @@ impl StoreError {
 /// The database, shared by handle.
 #[derive(Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    readers: SqlitePool,
+    /// The one connection that writes. Writers wait here, where the next one is woken at once;
+    /// within SQLite they would sleep and try again.
+    writer: SqlitePool,
     on_commit: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -110,31 +116,28 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .min_connections(1)
-            .connect_with(options)
-            .await
-            .map_err(|source| StoreError::Open {
-                path: path.to_owned(),
-                source,
-            })?;
+        let open = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let writer = pool(1, options.clone()).await.map_err(open)?;
         sqlx::migrate!("./migrations")
-            .run(&pool)
+            .run(&writer)
             .await
             .map_err(|source| StoreError::Schema {
                 path: path.to_owned(),
                 source,
             })?;
         Ok(Self {
-            pool,
+            readers: pool(READERS, options).await.map_err(open)?,
+            writer,
             on_commit: Arc::new(on_commit),
         })
     }
 
-    /// Starts a write transaction. It rolls back when dropped.
+    /// Starts a write transaction; waits its turn behind other writers. It rolls back when dropped.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.pool
+        self.writer
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(StoreError::at("begins a transaction"))
@@ -149,10 +152,26 @@ impl Store {
 
     /// Closes the database, writing the log back into it.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     pub(crate) fn pool(&self) -> &SqlitePool {
-        &self.pool
+        &self.readers
     }
+
+    /// For a single statement that writes. Never while a transaction of one's own is open.
+    pub(crate) fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+}
+
+async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        // A connection to a file does not go away by itself.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
 }

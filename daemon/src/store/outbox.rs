@@ -44,7 +44,7 @@ impl Store {
         sqlx::query("UPDATE outbox SET quarantined = $2 WHERE seq = $1")
             .bind(i64::try_from(seq).unwrap_or(i64::MAX))
             .bind(reason)
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("sets an event aside"))?;
         Ok(())
@@ -74,7 +74,7 @@ impl Store {
     pub async fn outbox_acked(&self, seq: u64) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM outbox WHERE seq <= $1 AND quarantined IS NULL")
             .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("drops acknowledged events"))?;
         Ok(())

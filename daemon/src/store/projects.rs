@@ -113,7 +113,7 @@ impl Store {
         sqlx::query(sql)
             .bind(id.to_string())
             .bind(now.0)
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("notes a fetch"))?;
         Ok(())

@@ -315,7 +315,7 @@ impl Store {
         sqlx::query("UPDATE runs SET log_acked = max(log_acked, $2) WHERE id = $1")
             .bind(id.to_string())
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("acknowledges a log"))?;
         Ok(())
@@ -328,7 +328,7 @@ impl Store {
              WHERE id = $1 AND log_bytes IS NOT NULL",
         )
         .bind(id.to_string())
-        .execute(self.pool())
+        .execute(self.writer())
         .await
         .map_err(StoreError::at("acknowledges a whole log"))?;
         Ok(())
@@ -357,7 +357,7 @@ impl Store {
         sqlx::query("UPDATE runs SET spool_deleted_at = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(now.0)
-            .execute(self.pool())
+            .execute(self.writer())
             .await
             .map_err(StoreError::at("forgets a spool"))?;
         Ok(())
