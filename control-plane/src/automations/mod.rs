@@ -320,12 +320,14 @@ async fn planned(app: &App, row: AutomationRow) -> Result<Planned, Failure> {
     let now = clock::wall();
     let last = store::runs::newest(&app.store, row.org_id, row.id, 1).await?;
     let next_runs = view::next_runs(&row, now);
+    let warnings = view::warnings(&row, now);
     let schedule_text = row.schedule_text.clone();
     let last = last.first().map(|last| &last.run);
     Ok(Planned {
         automation: view::automation(app, row, last, now),
         next_runs,
         schedule_text,
+        warnings,
     })
 }
 
@@ -357,13 +359,13 @@ async fn changed(
         let asked = target::merge(&kept, &input);
         row.target = target::resolve(app, caller, &host, asked).await?;
     }
+    if moved && row.moving.is_none() {
+        row.plan_after = view::open_since(&row, now);
+    }
     if let Some(written) = check::Written::of_change(&row.schedule, &input) {
         let plan = check::schedule(&written, now)?;
         row.schedule = plan.spec;
         row.schedule_text = plan.text;
-        row.plan_after = now;
-    }
-    if moved {
         row.plan_after = now;
     }
     row.host_id = host.id;

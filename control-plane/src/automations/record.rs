@@ -82,6 +82,8 @@ pub struct Planned {
     pub next_runs: Vec<NextRun>,
     /// The schedule in plain words.
     pub schedule_text: String,
+    /// One sentence for each clock change within a year that moves or doubles one of its times.
+    pub warnings: Vec<String>,
 }
 
 /// Which automations to list.

@@ -2,7 +2,7 @@
 
 use hostler_proto::automation::{RunTarget, StopReason};
 use hostler_proto::run::{Run, RunState};
-use hostler_proto::schedule::Schedule;
+use hostler_proto::schedule::{Schedule, clock_change_notes};
 use hostler_proto::time::UtcMillis;
 
 use super::check::stored;
@@ -74,6 +74,28 @@ pub(super) fn next_runs(row: &AutomationRow, now: UtcMillis) -> Vec<NextRun> {
                 .to_string(),
         })
         .collect()
+}
+
+/// What clock changes within a year do to its times, none while it does not fire.
+pub(super) fn warnings(row: &AutomationRow, now: UtcMillis) -> Vec<String> {
+    live_schedule(row).map_or_else(Vec::new, |schedule| {
+        clock_change_notes(&schedule, row.plan_after.max(now).to_timestamp())
+    })
+}
+
+/// Since when nobody has seen to its instants, as far as its host has told: the next host takes them
+/// up from there, by its policy for missed ones.
+pub(super) fn open_since(row: &AutomationRow, now: UtcMillis) -> UtcMillis {
+    let told = row
+        .status
+        .as_ref()
+        .filter(|told| told.revision == row.revision);
+    match told {
+        Some(told) => told
+            .next_run_at
+            .map_or(now, |next| next.plus_ms(-1).min(now)),
+        None => row.plan_after,
+    }
 }
 
 /// Why the catalog shows an automation as paused when its host stopped planning it: a finished one

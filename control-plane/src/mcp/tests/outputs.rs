@@ -186,6 +186,7 @@ fn automations_fit() {
             local: "2023-11-14T23:13:20+01:00".to_owned(),
         };
         let shown = fits(&views::automations::Planned::from(Planned {
+            warnings: vec!["a clock change".into()],
             automation,
             next_runs: vec![next],
             schedule_text: "Daily".to_owned(),

@@ -130,6 +130,8 @@ pub(crate) struct Planned {
     next_runs: Vec<NextRun>,
     /// The schedule in plain words.
     schedule_text: String,
+    /// One sentence for each clock change within a year that moves or doubles one of its times.
+    warnings: Vec<String>,
 }
 
 /// A page of automations.
@@ -246,6 +248,7 @@ impl From<automations::Planned> for Planned {
                 })
                 .collect(),
             schedule_text: planned.schedule_text,
+            warnings: planned.warnings,
         }
     }
 }
