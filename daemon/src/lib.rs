@@ -68,6 +68,8 @@ pub struct Signals {
     pub logs: Notify,
     /// Automations or final run states changed: the scheduler looks.
     pub scheduler: Notify,
+    /// The control plane's wishes are known and stored: what was missed may be caught up.
+    pub heard: Notify,
     /// Runs were queued or cancelled: the runs task looks.
     pub runs: Notify,
     /// Projects were registered: their repositories are to be watched.

@@ -62,6 +62,8 @@ struct Wire {
     /// Since when what was handed to the socket is being flushed.
     flushing: Option<u64>,
     welcome_at: Option<u64>,
+    /// The revision of the desired state this host had when the session began.
+    had_revision: u64,
     ended: Option<Ended>,
 }
 
@@ -104,6 +106,7 @@ impl<L: Local> Work<L> {
             Err(failure) => return (Ended::Protocol(failure.message), 0),
         };
         let (sink, stream) = socket.split();
+        let had_revision = facts.applied_revision;
         let config = HostConfig {
             key: identity.key.clone(),
             host_id: identity.host_id,
@@ -118,6 +121,7 @@ impl<L: Local> Work<L> {
             stream,
             flushing: None,
             welcome_at: None,
+            had_revision,
             ended: None,
         };
         while wire.ended.is_none() {
@@ -207,6 +211,9 @@ impl<L: Local> Work<L> {
             HostEvent::Welcome(welcome) => {
                 wire.welcome_at = Some(now().ms);
                 tracing::info!(session = %welcome.session, epoch = welcome.epoch, "link up");
+                if welcome.desired_revision == wire.had_revision {
+                    self.signals.heard.notify_one();
+                }
                 self.look_at_logs(wire).await;
             }
             HostEvent::Command {
@@ -216,6 +223,9 @@ impl<L: Local> Work<L> {
             } => self.start(wire, id, *command, deadline_ms),
             HostEvent::Sync(step) => {
                 let outcome: SyncOutcome = self.local.apply_sync(*step).await?;
+                if matches!(outcome, SyncOutcome::Applied(_)) {
+                    self.signals.heard.notify_one();
+                }
                 wire.session.sync_done(outcome);
             }
             HostEvent::EventsAcked(seq) => self.local.events_acked(seq).await?,

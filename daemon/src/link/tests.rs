@@ -74,6 +74,7 @@ impl Local for Machine {
         Ok(SyncOutcome::Applied(SyncAck {
             revision: step.to,
             hash: step.hash,
+            next_seq: None,
         }))
     }
 

@@ -31,6 +31,10 @@ const CLOCK_SET_MS: i64 = 5_000;
 /// After the clock was set, catching up waits this long: it may be set back.
 const HOLD_MS: u64 = 60_000;
 
+/// After a start or a sleep, catching up waits this long for the control plane's word: the automation
+/// may run elsewhere by now, and a restored database does not know what has run.
+const UNHEARD_MS: u64 = 30_000;
+
 /// An automation as stored.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -133,6 +137,8 @@ pub struct Scheduler {
     last_look: Option<Now>,
     /// Catch-up is held until the boot-time clock shows this.
     hold_until_boot_ms: Option<u64>,
+    /// And until this, unless the control plane is heard before.
+    unheard_until_boot_ms: Option<u64>,
 }
 
 /// One automation's part of a batch that is being decided.
@@ -169,6 +175,26 @@ impl Scheduler {
     /// When there is next something to do; may lie in the past.
     pub fn next_due(&self) -> Option<UtcMillis> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The machine was off or asleep: what was missed is caught up once the control plane has said
+    /// what it wants here ([`Self::heard`]), or did not for 30 s. Instants that are on time start.
+    pub fn await_word(&mut self, now: Now) {
+        self.unheard_until_boot_ms = Some(now.boot_ms.saturating_add(UNHEARD_MS));
+    }
+
+    /// The control plane has said what it wants here, and that is stored.
+    pub fn heard(&mut self) {
+        if self.unheard_until_boot_ms.take().is_none() {
+            return;
+        }
+        let held = self.plans.values().filter(|plan| plan.is_held());
+        for id in held.map(|plan| plan.rule.id).collect::<Vec<_>>() {
+            if let Some(mut plan) = self.take(id) {
+                plan.release();
+                self.put(id, plan);
+            }
+        }
     }
 
     /// The automations the next batch will look at: those whose unfinished runs it must be told.
@@ -329,12 +355,12 @@ impl Scheduler {
 
     /// The wall time until which catching up is held.
     fn hold(&mut self, now: Now) -> Option<UtcMillis> {
-        let left = self.hold_until_boot_ms?.saturating_sub(now.boot_ms);
-        if left == 0 {
-            self.hold_until_boot_ms = None;
-            return None;
-        }
-        Some(now.wall.plus_ms(i64::try_from(left).unwrap_or(0)))
+        let over = |until: &u64| *until <= now.boot_ms;
+        self.hold_until_boot_ms.take_if(|until| over(until));
+        self.unheard_until_boot_ms.take_if(|until| over(until));
+        let until = self.hold_until_boot_ms.max(self.unheard_until_boot_ms)?;
+        let left = i64::try_from(until - now.boot_ms).unwrap_or(0);
+        Some(now.wall.plus_ms(left))
     }
 }
 

@@ -22,15 +22,18 @@ use crate::{Context, host, platform};
 const LONGEST_SLEEP_MS: i64 = 15_000;
 /// How long to wait after the database failed.
 const AFTER_FAILURE_MS: i64 = 1_000;
+/// A longer time between two looks, far beyond [`LONGEST_SLEEP_MS`]: the machine slept.
+const SLEPT_MS: u64 = 60_000;
 /// Where the version of the time zone database that plans were made with is stored.
 const ZONES_KEY: &str = "tzdb_version";
 
 /// Fires schedules until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(), String> {
     let mut scheduler = None;
+    let mut contact = Contact::default();
     let notice = ClockSet::watch();
     loop {
-        let wait = match step(&context, &mut scheduler).await {
+        let wait = match step(&context, &mut scheduler, &mut contact).await {
             Ok(next) => sleep_ms(next, clock::wall()),
             Err(error) => {
                 tracing::error!(%error, "the scheduler could not write its decisions and will try again");
@@ -42,8 +45,27 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = context.signals.scheduler.notified() => {}
+            () = context.signals.heard.notified() => contact.heard = true,
             () = notice.noticed() => {}
             () = sleep => {}
+        }
+    }
+}
+
+/// What is known of the control plane's word since the machine was last off or asleep.
+#[derive(Default)]
+struct Contact {
+    last_look_boot_ms: Option<u64>,
+    heard: bool,
+}
+
+impl Contact {
+    fn note(&mut self, scheduler: &mut Scheduler, now: Now) {
+        let before = self.last_look_boot_ms.replace(now.boot_ms);
+        if std::mem::take(&mut self.heard) {
+            scheduler.heard();
+        } else if before.is_none_or(|before| now.boot_ms.saturating_sub(before) > SLEPT_MS) {
+            scheduler.await_word(now);
         }
     }
 }
@@ -81,6 +103,7 @@ impl ClockSet {
 async fn step(
     context: &Context,
     loaded: &mut Option<Scheduler>,
+    contact: &mut Contact,
 ) -> Result<Option<UtcMillis>, StoreError> {
     let mut scheduler = match loaded.take() {
         Some(scheduler) => scheduler,
@@ -88,6 +111,7 @@ async fn step(
     };
     let mut tx = context.store.begin().await?;
     let now = clock::now();
+    contact.note(&mut scheduler, now);
     let facts = occurrences::facts(&mut tx, scheduler.interest(now.wall)).await?;
     let effects = scheduler.handle(facts, now);
     if !effects.changes.is_empty() {

@@ -55,6 +55,45 @@ fn catching_up_waits_a_minute_after_the_clock_was_set() {
 }
 
 #[test]
+fn after_a_start_what_was_missed_waits_for_the_control_planes_word() {
+    for heard in [true, false] {
+        let mut world = World::new("FREQ=HOURLY", Policies::default());
+        world.settle_down();
+        world.crash();
+        world.clocks(2 * HOUR, 2 * HOUR);
+        world.start_unheard();
+        world.pass(5_000);
+        assert_eq!(world.runs.len(), 0, "no word yet");
+        if heard {
+            world.hear();
+        } else {
+            world.pass(30_000);
+        }
+        world.settle_down();
+        let started: Vec<_> = world.runs.values().map(|run| run.scheduled_for).collect();
+        assert_eq!(started, [UtcMillis(NOON + HOUR)], "heard: {heard}");
+    }
+}
+
+#[test]
+fn a_word_that_it_has_run_before_is_heeded() {
+    let mut world = World::new("FREQ=HOURLY", Policies::default());
+    world.settle_down();
+    world.crash();
+    world.clocks(2 * HOUR, 2 * HOUR);
+    world.start_unheard();
+    world.settle_down();
+    let record = world.record.as_mut().unwrap();
+    record.rule.revision += 1;
+    record.rule.plan_after = UtcMillis(NOON + HOUR);
+    world.hear();
+    world.settle_down();
+    assert_eq!(world.runs.len(), 0);
+    world.live(HOUR);
+    assert_eq!(world.runs.len(), 1, "it goes on from there");
+}
+
+#[test]
 fn a_clock_put_right_within_the_minute_caught_nothing_up() {
     let mut world = World::new("FREQ=HOURLY", Policies::default());
     world.settle_down();

@@ -161,6 +161,18 @@ impl World {
         self.scheduler.as_mut().unwrap().handle(facts, now)
     }
 
+    /// A daemon starts that has not heard of the control plane yet.
+    pub(super) fn start_unheard(&mut self) {
+        let mut scheduler = Scheduler::load(self.records(), false, self.now);
+        scheduler.await_word(self.now);
+        self.scheduler = Some(scheduler);
+    }
+
+    /// The control plane says what it wants.
+    pub(super) fn hear(&mut self) {
+        self.scheduler.as_mut().unwrap().heard();
+    }
+
     /// The process dies: everything not committed is gone.
     pub(super) fn crash(&mut self) {
         self.scheduler = None;
