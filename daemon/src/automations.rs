@@ -13,7 +13,7 @@ use hostler_proto::run::{Run, RunState, Trigger};
 use hostler_proto::time::UtcMillis;
 
 use crate::Context;
-use crate::store::{StoreError, Tx, automations, meta, occurrences, runs};
+use crate::store::{StoreError, Tx, automations, meta, occurrences, outbox, runs};
 
 pub(crate) const REVISION_KEY: &str = "desired_revision";
 pub(crate) const HASH_KEY: &str = "desired_hash";
@@ -32,7 +32,8 @@ pub async fn apply(context: &Context, step: DesiredStep) -> Result<SyncOutcome, 
     let (have, hash) = applied_in(&mut tx).await?;
     if !step.full && step.to == have && step.hash == hash {
         // The same step again: it was applied, its acknowledgement got lost.
-        return Ok(acked(have, hash));
+        let next_seq = outbox::next(&mut tx).await?;
+        return Ok(acked(have, hash, next_seq));
     }
     if !step.full && step.from != have {
         let reason = format!(
@@ -52,9 +53,10 @@ pub async fn apply(context: &Context, step: DesiredStep) -> Result<SyncOutcome, 
     }
     meta::set(&mut tx, REVISION_KEY, &step.to.to_string()).await?;
     meta::set(&mut tx, HASH_KEY, &hash).await?;
+    let next_seq = outbox::next(&mut tx).await?;
     context.store.commit(tx).await?;
     context.signals.scheduler.notify_one();
-    Ok(acked(step.to, hash))
+    Ok(acked(step.to, hash, next_seq))
 }
 
 /// Queues a run that somebody asked for, within the command's transaction.
@@ -120,8 +122,12 @@ async fn applied_in(tx: &mut Tx) -> Result<(u64, String), StoreError> {
     Ok((revision.unwrap_or(0), hash.unwrap_or_default()))
 }
 
-fn acked(revision: u64, hash: String) -> SyncOutcome {
-    SyncOutcome::Applied(SyncAck { revision, hash })
+fn acked(revision: u64, hash: String, next_seq: u64) -> SyncOutcome {
+    SyncOutcome::Applied(SyncAck {
+        revision,
+        hash,
+        next_seq: Some(next_seq),
+    })
 }
 
 async fn not_a_run(tx: &mut Tx, run_id: RunId) -> Result<Failure, StoreError> {

@@ -97,6 +97,32 @@ async fn a_step_with_another_hash_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_unsent_plan_is_replaced_by_a_newer_one_of_the_same_automation() {
+    let (_home, context) = context().await;
+    let plan = |number: u128, revision| {
+        Event::AutomationChanged(hostler_proto::automation::AutomationStatus {
+            id: AutomationId(Uuid::from_u128(number)),
+            revision,
+            next_run_at: None,
+            stopped: None,
+        })
+    };
+    let gone = Event::ProjectRemoved {
+        id: hostler_proto::ids::ProjectId(Uuid::from_u128(1)),
+    };
+    let mut tx = context.store.begin().await.unwrap();
+    let before = outbox::next(&mut tx).await.unwrap() - 1;
+    for event in [plan(1, 1), plan(2, 1), gone, plan(1, 2), plan(1, 3)] {
+        outbox::append(&mut tx, &event, UtcMillis(0)).await.unwrap();
+    }
+    assert_eq!(outbox::next(&mut tx).await.unwrap(), before + 6);
+    context.store.commit(tx).await.unwrap();
+    let left = context.store.outbox_after(before, 10).await.unwrap();
+    let seqs: Vec<_> = left.iter().map(|(seq, _)| seq - before).collect();
+    assert_eq!(seqs, [2, 3, 5], "{left:?}");
+}
+
+#[tokio::test]
 async fn a_full_step_replaces_everything() {
     let (_home, context) = context().await;
     apply(
@@ -203,7 +229,7 @@ async fn a_synced_automation_fires_with_its_prompt_and_survives_restarts() {
             next.extend(status.next_run_at);
         }
     }
-    assert_eq!(next, [UtcMillis(NOON), UtcMillis(NOON + HOUR)]);
+    assert_eq!(next, [UtcMillis(NOON + HOUR)], "the newest plan alone");
 }
 
 #[tokio::test]

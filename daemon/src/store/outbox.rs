@@ -1,14 +1,20 @@
 //! Events committed but not yet acknowledged by the control plane.
 
 use hostler_proto::event::Event;
+use hostler_proto::ids::AutomationId;
 use hostler_proto::time::UtcMillis;
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx};
 
+const LAST_NUMBER: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'";
+
 /// Appends an event inside the transaction that records the change it tells of.
 /// Returns its sequence number.
 pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, StoreError> {
+    if let Event::AutomationChanged(status) = event {
+        supersede(tx, status.id).await?;
+    }
     let json = serde_json::to_string(event).map_err(StoreError::corrupt("event"))?;
     let row = sqlx::query("INSERT INTO outbox (event, created_at) VALUES ($1, $2) RETURNING seq")
         .bind(json)
@@ -20,6 +26,20 @@ pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, S
     Ok(seq.unsigned_abs())
 }
 
+/// An automation's plan changes with each of its runs, and only the newest is worth delivering: a
+/// host that is away for a week keeps one event for each automation.
+async fn supersede(tx: &mut Tx, id: AutomationId) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM outbox WHERE event ->> '$.type' = 'automation_changed'
+         AND event ->> '$.payload.id' = $1 AND quarantined IS NULL",
+    )
+    .bind(id.to_string())
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("drops a superseded event"))?;
+    Ok(())
+}
+
 /// Drops every event: there is nobody any more to deliver them to. Numbers go on.
 pub async fn clear(tx: &mut Tx) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM outbox")
@@ -29,10 +49,17 @@ pub async fn clear(tx: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The sequence number the next event will get.
+pub async fn next(tx: &mut Tx) -> Result<u64, StoreError> {
+    let row = sqlx::query(LAST_NUMBER).fetch_optional(&mut **tx).await;
+    let row = row.map_err(StoreError::at("reads the last event's number"))?;
+    Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()) + 1)
+}
+
 impl Store {
     /// The sequence number the next event will get.
     pub async fn outbox_next(&self) -> Result<u64, StoreError> {
-        let row = sqlx::query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+        let row = sqlx::query(LAST_NUMBER)
             .fetch_optional(self.pool())
             .await
             .map_err(StoreError::at("reads the last event's number"))?;

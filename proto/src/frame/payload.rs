@@ -253,6 +253,10 @@ pub struct SyncAck {
     pub revision: u64,
     /// The hash it computed from what it stored.
     pub hash: String,
+    /// The number its next event got in the moment it applied the step: what it did with what it
+    /// had before lies below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_seq: Option<u64>,
 }
 
 /// The host cannot apply a step and asks for the whole state.

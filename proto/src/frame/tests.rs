@@ -131,6 +131,7 @@ fn host_messages() -> Vec<Message> {
         Message::SyncAck(SyncAck {
             revision: 13,
             hash: "ef".repeat(32),
+            next_seq: None,
         }),
         Message::SyncWanted(SyncWanted {
             have: 11,

@@ -358,6 +358,7 @@ fn a_large_desired_state_travels_in_parts_and_arrives_whole() {
     let ack = SyncAck {
         revision: 9,
         hash: step.hash,
+        next_seq: None,
     };
     pair.host.sync_done(SyncOutcome::Applied(ack.clone()));
     pair.exchange(at(1));

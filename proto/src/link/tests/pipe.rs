@@ -372,6 +372,7 @@ impl World {
         SyncOutcome::Applied(SyncAck {
             revision: step.to,
             hash: step.hash.clone(),
+            next_seq: None,
         })
     }
 
