@@ -8,7 +8,7 @@ use hostler_proto::event::Event;
 use hostler_proto::frame::payload::Sync;
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{HostId, RunId};
-use hostler_proto::run::{Run, RunResult};
+use hostler_proto::run::{Run, RunResult, RunState, SkipReason};
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceState};
 use serde::Deserialize as _;
@@ -84,9 +84,17 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
         // The host's database was restored from an older copy: its numbers start over from there.
         row.event_seq = stated.next_seq - 1;
         store::hosts::set_event_seq(&mut tx, host, row.event_seq).await?;
+        row.desired_revision = reconcile::plan_anew(&mut tx, &row, now).await?;
     }
     let epoch = app.server.epoch;
-    store::hosts::connected(&mut tx, host, epoch, stated.applied_revision, now).await?;
+    // What a host applied counts once it has told what it did before.
+    let told = stated.next_seq <= row.event_seq + 1;
+    let applied = if told {
+        stated.applied_revision
+    } else {
+        stated.applied_revision.min(row.applied_revision)
+    };
+    store::hosts::connected(&mut tx, host, epoch, applied, now).await?;
     let mut logs = Vec::with_capacity(stated.runs.len());
     for run in &stated.runs {
         let log = store::logs::state(&mut tx, run.run_id).await?;
@@ -95,6 +103,7 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
     }
     mark_lost(&mut tx, &row, stated, now).await?;
     app.store.commit(tx).await?;
+    reconcile::release_moved(app, host, now).await?;
     send_open(app, host);
     Ok(Greeting {
         acked_seq: row.event_seq,
@@ -357,11 +366,29 @@ async fn run_changed(
     if !store::automations::exists(tx, host.org_id, run.automation_id).await? {
         return Ok(false);
     }
+    if forgotten(run) && ended_before(tx, run.id).await? {
+        return Ok(true);
+    }
     let taken = store::runs::put(tx, host.org_id, host.id, run, now).await?;
     if taken {
         store::commands::remove_of_subject(tx, host.id, run.id.0).await?;
     }
     Ok(taken)
+}
+
+/// Whether this is what a host says of a run it knows nothing of any more: one whose database was
+/// restored from a backup.
+fn forgotten(run: &Run) -> bool {
+    match &run.state {
+        RunState::Finished(finished) => finished.result == RunResult::Lost,
+        RunState::Skipped { reason, .. } => *reason == SkipReason::Missed,
+        RunState::Queued | RunState::Preparing { .. } | RunState::Running { .. } => false,
+    }
+}
+
+async fn ended_before(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
+    let known = store::runs::record_in(tx, run).await?;
+    Ok(known.is_some_and(|known| known.state.is_final() && !forgotten(&known)))
 }
 
 /// Where a run's log stands, if it is this host's to write (a new log is).

@@ -16,6 +16,7 @@ use hostler_proto::time::UtcMillis;
 
 use crate::hosts::ProgressSink;
 use crate::store::commands::OpenCommand;
+use crate::store::hosts::HostRow;
 use crate::store::{self, StoreError, Tx};
 use crate::{App, clock};
 
@@ -123,6 +124,8 @@ pub async fn release_moved(app: &App, old: HostId, now: UtcMillis) -> Result<(),
             .is_some_and(|(_, revision)| old_host.applied_revision >= revision);
         if told || away || gone {
             row.moving = None;
+            let known = store::runs::accounted_until(&mut tx, row.id, now).await?;
+            row.plan_after = row.plan_after.max(known.unwrap_or(row.plan_after));
             row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
             store::automations::put(&mut tx, &row).await?;
             woken.push(row.host_id);
@@ -133,6 +136,28 @@ pub async fn release_moved(app: &App, old: HostId, now: UtcMillis) -> Result<(),
         app.hosts.sync_soon(host);
     }
     Ok(())
+}
+
+/// A host whose database was restored from a backup does not know what it has run since: its
+/// automations are planned anew, after the last instant the catalog knows of. Returns the revision
+/// of its desired state.
+pub(crate) async fn plan_anew(
+    tx: &mut Tx,
+    host: &HostRow,
+    now: UtcMillis,
+) -> Result<u64, StoreError> {
+    tracing::warn!(host = %host.id, "this host's database is older than what it told before");
+    let mut revision = host.desired_revision;
+    for mut row in store::automations::of_host(tx, host.id).await? {
+        if let Some(known) = store::runs::accounted_until(tx, row.id, now).await? {
+            revision = store::hosts::next_revision(tx, host.id).await?;
+            row.plan_after = row.plan_after.max(known);
+            row.revision += 1;
+            row.host_revision = revision;
+            store::automations::put(tx, &row).await?;
+        }
+    }
+    Ok(revision)
 }
 
 /// One round of what time alone settles: leases that ran out.

@@ -70,6 +70,8 @@ pub(super) async fn serve(app: App, socket: Socket, place: OwnedSemaphorePermit)
         probes: Vec::new(),
         watched: BTreeMap::new(),
         desired: Desired::default(),
+        events_acked: 0,
+        applied: None,
         skew_told: false,
     };
     link.run().await;
@@ -90,6 +92,11 @@ struct Link {
     probes: Vec<oneshot::Sender<bool>>,
     watched: BTreeMap<RunId, u64>,
     desired: Desired,
+    /// Every event of the host up to here is stored.
+    events_acked: u64,
+    /// A revision the host has applied, which counts once its events before this number are stored:
+    /// they tell what it did with what it had before.
+    applied: Option<(u64, u64)>,
     skew_told: bool,
 }
 
@@ -205,9 +212,9 @@ impl Link {
             ControlEvent::Progress { id, progress } => self.progress(id, &progress),
             ControlEvent::Expired(id) => self.answer(id, &Err(expired())),
             ControlEvent::SyncAcked(ack) => {
-                if let (true, Some(joined)) = (self.desired.acked(&ack), self.joined) {
-                    let stored = ingest::sync_applied(&self.app, joined.host, ack.revision).await;
-                    self.or_start_over(stored);
+                if self.desired.acked(&ack) {
+                    self.applied = Some((ack.revision, ack.next_seq.unwrap_or(0)));
+                    self.note_applied().await;
                 }
             }
             ControlEvent::SyncWanted(wanted) => self.desired.wanted(&wanted),
@@ -269,6 +276,9 @@ impl Link {
         })?;
         self.desired
             .start(hello.applied_revision, &hello.applied_hash);
+        self.events_acked = greeting.acked_seq;
+        self.applied = Some((hello.applied_revision, hello.next_seq))
+            .filter(|(_, next)| *next > greeting.acked_seq + 1);
         Ok(Accepted {
             session: hostler_proto::ids::uuid_v7(clock::wall(), &clock::id_entropy()),
             epoch: app.server.epoch,
@@ -308,8 +318,20 @@ impl Link {
                 self.wire.session.events_failed(ack.acked);
             } else {
                 self.wire.session.events_stored(ack.acked, ack.refused);
+                self.events_acked = ack.acked;
+                self.note_applied().await;
             }
         }
+    }
+
+    async fn note_applied(&mut self) {
+        let told = |&(_, next): &(u64, u64)| next <= self.events_acked + 1;
+        let (Some(joined), Some((revision, _))) = (self.joined, self.applied.filter(told)) else {
+            return;
+        };
+        self.applied = None;
+        let stored = ingest::sync_applied(&self.app, joined.host, revision).await;
+        self.or_start_over(stored);
     }
 
     async fn log(&mut self, frame: LogFrame) {

@@ -348,6 +348,19 @@ pub async fn leaving(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, St
     rows.iter().map(automation).collect()
 }
 
+/// The automations that a host fires.
+pub async fn of_host(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
+         WHERE a.host_id = $1 AND a.moving_from IS NULL AND a.deleted_at IS NULL ORDER BY a.id",
+    )
+    .bind(host.to_string())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("lists a host's automations"))?;
+    rows.iter().map(automation).collect()
+}
+
 /// The hosts that automations are moving away from.
 pub async fn left_hosts(store: &Store) -> Result<Vec<HostId>, StoreError> {
     let rows = sqlx::query(

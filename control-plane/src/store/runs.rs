@@ -1,7 +1,7 @@
 //! Runs as their hosts reported them, and manual ones asked for but not yet reported.
 
 use hostler_proto::ids::{AutomationId, HostId, OrgId, RunId};
-use hostler_proto::run::Run;
+use hostler_proto::run::{Run, RunState};
 use hostler_proto::time::UtcMillis;
 
 use super::row::{Columns, json};
@@ -108,6 +108,36 @@ pub async fn record_in(tx: &mut Tx, id: RunId) -> Result<Option<Run>, StoreError
         .map_err(StoreError::at("looks up a run"))?;
     row.map(|row| Columns::of("run", &row).json("record"))
         .transpose()
+}
+
+/// Until when the instants of an automation are known to have run or to have been recorded; what
+/// lies after `now` is from a clock that was wrong, and does not count.
+pub async fn accounted_until(
+    tx: &mut Tx,
+    automation: AutomationId,
+    now: UtcMillis,
+) -> Result<Option<UtcMillis>, StoreError> {
+    let row = sqlx::query(
+        "SELECT record FROM runs WHERE automation_id = $1 AND scheduled_for <= $2 \
+         AND record NOT LIKE '%\"trigger\":\"manual\"%' ORDER BY scheduled_for DESC LIMIT 1",
+    )
+    .bind(automation.to_string())
+    .bind(now.0)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(StoreError::at("looks up the newest scheduled run"))?;
+    let Some(row) = row else { return Ok(None) };
+    let run: Run = Columns::of("run", &row).json("record")?;
+    Ok(Some(match run.state {
+        RunState::Skipped {
+            until: Some(until), ..
+        } => until.min(now),
+        RunState::Skipped { until: None, .. }
+        | RunState::Queued
+        | RunState::Preparing { .. }
+        | RunState::Running { .. }
+        | RunState::Finished(_) => run.scheduled_for,
+    }))
 }
 
 /// The host of a run.

@@ -3,6 +3,7 @@
 
 mod automating;
 mod ingesting;
+mod moving;
 mod reading;
 mod records;
 mod removing;

@@ -122,6 +122,7 @@ mod tests {
         SyncAck {
             revision,
             hash: hash.to_owned(),
+            next_seq: None,
         }
     }
 
