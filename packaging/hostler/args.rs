@@ -448,7 +448,7 @@ pub(crate) struct AutomationFields {
     /// Failures in a row that pause it
     #[arg(long)]
     pub(crate) pause_after_failures: Option<u32>,
-    /// Starts after which it is finished
+    /// Scheduled starts after which it is finished
     #[arg(long)]
     pub(crate) max_runs: Option<u32>,
     /// What the agent may do by itself: read_only, edits or full

@@ -152,8 +152,8 @@ const RUN: About = About {
     description: "Starts one run of an automation now, beside its schedule, and returns at once with the run's \
         id. Follow it with automations_logs and that `runId`; this call does not wait for the agent. Use it \
         to try an automation or to make up for a missed instant; it works while paused, and the \
-        schedule stays as it is. Every call starts another run, which counts toward `maxRuns`. When \
-        the host is offline the run stays queued and starts after it returns (`hostOnline: false`). The \
+        schedule stays as it is. Every call starts another run, which counts neither toward `maxRuns` \
+        nor as a failure in a row; a scheduled run meets it by its overlap policy. When the host is offline the run stays queued and starts after it returns (`hostOnline: false`). The \
         agent acts unattended on the host within the automation's autonomy. Owner only.",
     scope: Scope::AutomationsWrite,
     effect: Effect::Adds,
@@ -331,7 +331,7 @@ struct CreateInput {
     /// Instants to add, RFC 3339.
     #[schemars(length(max = 500))]
     rdates: Option<Vec<Instant>>,
-    /// Starts after which it is finished; left out, no limit.
+    /// Scheduled starts after which it is finished; left out, no limit.
     #[schemars(range(min = 1, max = 1_000_000))]
     max_runs: Option<u32>,
     #[serde(flatten)]
