@@ -208,6 +208,12 @@ async fn pool(path: &Path, connections: u32) -> Result<AnyPool, sqlx::Error> {
         .max_connections(connections)
         .min_connections(1)
         .test_before_acquire(false)
+        // On a full or failing disk SQLite ends a transaction by itself, which leaves the driver
+        // believing in one: such a connection would refuse every later transaction.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection.execute(SETTINGS).await?;
@@ -247,4 +253,21 @@ pub(crate) async fn claim_newer_schema(store: &Store) {
     .execute(&store.writer)
     .await
     .expect("the migrations table takes a row");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_does_not_end_all_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("catalog.db")).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        // What SQLite does when the disk is full.
+        sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+        assert!(store.commit(tx).await.is_err());
+        let tx = store.begin().await.unwrap();
+        store.commit(tx).await.unwrap();
+    }
 }

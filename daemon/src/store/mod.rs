@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -172,6 +173,33 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
         .min_connections(1)
         // A connection to a file does not go away by itself.
         .test_before_acquire(false)
+        // On a full or failing disk SQLite ends a transaction by itself, which leaves the driver
+        // believing in one: such a connection would refuse every later transaction.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .connect_with(options)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_does_not_end_all_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("host.db"), || ())
+            .await
+            .unwrap();
+        for _ in 0..8 {
+            let mut tx = store.begin().await.unwrap();
+            // What SQLite does when the disk is full.
+            sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+            assert!(store.commit(tx).await.is_err());
+        }
+        let tx = store.begin().await.unwrap();
+        store.commit(tx).await.unwrap();
+    }
 }
