@@ -24,6 +24,7 @@ pub(super) enum Blow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     grace: Grace,
+    gentlest: Blow,
     last: Option<(Blow, u64)>,
     kill_again_ms: u64,
 }
@@ -33,15 +34,26 @@ impl Ending {
     pub(super) fn new(grace: Grace) -> Self {
         Self {
             grace,
+            gentlest: Blow::Int,
             last: None,
             kill_again_ms: KILL_AGAIN_MS.0,
+        }
+    }
+
+    /// An ending of what was left over by an agent that ended by itself: nobody is there to take
+    /// INT as "please finish", and shells start background commands with INT ignored, so its
+    /// grace would be waited for in vain. It begins with TERM.
+    pub(super) fn of_leftovers(grace: Grace) -> Self {
+        Self {
+            gentlest: Blow::Term,
+            ..Self::new(grace)
         }
     }
 
     /// The signal that is due at `awake_ms`, if any. Call again at [`Self::next_ms`].
     pub(super) fn due(&mut self, awake_ms: u64) -> Option<Blow> {
         let blow = match self.last {
-            None => Blow::Int,
+            None => self.gentlest,
             Some(_) if self.next_ms().is_some_and(|next| awake_ms < next) => return None,
             Some((Blow::Int, _)) => Blow::Term,
             Some((Blow::Term, _)) => Blow::Kill,
@@ -85,6 +97,18 @@ mod tests {
             (135, Blow::Kill),
         ];
         assert_eq!(blows, expected);
+    }
+
+    #[test]
+    fn leftovers_are_not_asked_with_int() {
+        let mut ending = Ending::of_leftovers(Grace {
+            int_ms: 10,
+            term_ms: 5,
+        });
+        let blows: Vec<_> = (100..=110)
+            .filter_map(|now| ending.due(now).map(|blow| (now, blow)))
+            .collect();
+        assert_eq!(blows, [(100, Blow::Term), (105, Blow::Kill)]);
     }
 
     #[test]

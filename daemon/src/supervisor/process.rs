@@ -349,7 +349,7 @@ impl Supervision {
             let settled = *self.settled_at_ms.get_or_insert(now.awake_ms + SETTLE_MS);
             if now.awake_ms >= settled {
                 self.leftovers = u32::try_from(living.len()).unwrap_or(u32::MAX);
-                let mut ending = Ending::new(self.spec.grace);
+                let mut ending = Ending::of_leftovers(self.spec.grace);
                 ending.due(now.awake_ms);
                 self.ending = Some(ending);
                 let words = format!(
@@ -358,7 +358,7 @@ impl Supervision {
                     if living.len() == 1 { "it" } else { "them" }
                 );
                 self.note(&words, now);
-                self.tree.signal(Signal::INT);
+                self.tree.signal(Signal::TERM);
             }
         }
         false
