@@ -34,6 +34,10 @@ pub struct Status {
 /// How many dirty files or commits are listed by name.
 pub const LISTED: usize = 20;
 
+/// Looks again at the branches when git fails: one that is deleted while git lists them makes it
+/// give up ("bad object").
+const LOOKS: u32 = 8;
+
 impl Status {
     /// Whether nothing is staged, changed or untracked.
     pub fn clean(&self) -> bool {
@@ -76,23 +80,28 @@ pub fn against(git: &Git, path: &Path, base: &str) -> Result<(u32, u32), Error> 
     Ok((counts.next().unwrap_or(0), behind))
 }
 
-/// Commits of the worktree's HEAD that no remote and no other branch has, newest first, as
-/// `abc1234 subject`; at most [`LISTED`].
-pub fn unpushed(git: &Git, path: &Path, branch: Option<&str>) -> Result<Vec<String>, Error> {
+/// Commits of `tip` (HEAD, or a commit) that no remote and no branch other than `branch` has, newest
+/// first, as `abc1234 subject`; at most [`LISTED`].
+pub fn unpushed(
+    git: &Git,
+    path: &Path,
+    tip: &str,
+    branch: Option<&str>,
+) -> Result<Vec<String>, Error> {
     let limit = format!("--max-count={LISTED}");
     let exclude = branch.map(|branch| format!("--exclude={branch}"));
-    let mut args = vec![
-        "log",
-        "--format=%h %s",
-        &limit,
-        "HEAD",
-        "--not",
-        "--remotes",
-    ];
+    let mut args = vec!["log", "--format=%h %s", &limit, tip, "--not", "--remotes"];
     args.extend(exclude.as_deref());
     args.push("--branches");
-    let output = git.local(path, "looking for commits that are nowhere else", &args)?;
-    Ok(output.text().lines().map(str::to_owned).collect())
+    let what = "looking for commits that are nowhere else";
+    let mut look = git.local(path, what, &args);
+    for _ in 0..LOOKS {
+        if look.is_ok() {
+            break;
+        }
+        look = git.local(path, what, &args);
+    }
+    Ok(look?.text().lines().map(str::to_owned).collect())
 }
 
 /// Commits of HEAD after `base`, newest first, as `commit abc1234 subject`; at most [`LISTED`].
@@ -285,19 +294,31 @@ mod tests {
         let copy = sample.clone_of_bare("copy");
         let git = fixture::git();
         fixture::run(&copy, &["switch", "-q", "-c", "topic"]);
-        assert!(unpushed(&git, &copy, Some("topic")).unwrap().is_empty());
+        assert!(
+            unpushed(&git, &copy, "HEAD", Some("topic"))
+                .unwrap()
+                .is_empty()
+        );
         fixture::commit(&copy, "x", "only here");
-        let list = unpushed(&git, &copy, Some("topic")).unwrap();
+        let list = unpushed(&git, &copy, "HEAD", Some("topic")).unwrap();
         assert!(
             list.len() == 1 && list[0].ends_with(" only here"),
             "{list:?}"
         );
         assert_eq!(against(&git, &copy, "main").unwrap(), (1, 0));
         fixture::run(&copy, &["branch", "keeper"]);
-        assert!(unpushed(&git, &copy, Some("topic")).unwrap().is_empty());
+        assert!(
+            unpushed(&git, &copy, "HEAD", Some("topic"))
+                .unwrap()
+                .is_empty()
+        );
         fixture::run(&copy, &["branch", "-q", "-D", "keeper"]);
         fixture::run(&copy, &["push", "-q", "-u", "origin", "topic"]);
-        assert!(unpushed(&git, &copy, Some("topic")).unwrap().is_empty());
+        assert!(
+            unpushed(&git, &copy, "HEAD", Some("topic"))
+                .unwrap()
+                .is_empty()
+        );
         fixture::commit(&copy, "y", "ahead");
         let status = status(&git, &copy).unwrap();
         assert_eq!((status.upstream, status.ahead, status.behind), (true, 1, 0));

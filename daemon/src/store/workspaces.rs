@@ -41,6 +41,9 @@ pub struct Private {
 pub struct Deleting {
     /// The branch to delete and the commit it was at.
     pub branch: Option<(String, String)>,
+    /// Whether commits that are nowhere else may go with it.
+    #[serde(default)]
+    pub force: bool,
 }
 
 const COLUMNS: &str = "SELECT workspace, private FROM workspaces";

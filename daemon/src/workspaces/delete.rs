@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hostler_proto::command::{SetupReport, WorkspaceDelete, WorkspaceDeleted};
 use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::WorkspaceId;
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{WorkspaceKind, WorkspaceState};
 
@@ -16,6 +17,7 @@ use super::{forget, save, turn_key};
 use crate::git::{Error, Repo, Tools, entries, refs, status, trash, worktree};
 use crate::projects::blocking;
 use crate::setup::{self, Steps, Supervise, TEARDOWN_LIMIT};
+use crate::store::runs::Place;
 use crate::store::workspaces::{Deleting, WorkspaceRow};
 use crate::{Context, failpoint};
 
@@ -43,8 +45,16 @@ pub async fn delete(
     };
     answer.already_gone = false;
     check(context, &row, &command).await?;
+    if !command.force && is_worked_in(context, id).await? {
+        // What works there goes on writing until it is ended: looked at again after that.
+        supervise.vacate(id).await;
+        check(context, &row, &command).await?;
+    }
     let branch = branch_to_delete(context, &row, command.delete_branch).await?;
-    row.private.deleting = Some(Deleting { branch });
+    row.private.deleting = Some(Deleting {
+        branch,
+        force: command.force,
+    });
     row.workspace.state = WorkspaceState::Deleting;
     save(context, &row, now).await?;
     failpoint::reached("workspace_delete", "intent");
@@ -56,9 +66,15 @@ pub async fn delete(
     if command.delete_branch && !answer.branch_deleted {
         answer
             .warnings
-            .push("its branch was kept: it has moved, is in use elsewhere, or is gone".to_owned());
+            .push("its branch was kept: it has moved, holds commits that are nowhere else, is in use elsewhere, or is gone".to_owned());
     }
     Ok(answer)
+}
+
+async fn is_worked_in(context: &Context, id: WorkspaceId) -> Result<bool, Failure> {
+    let rows = context.store.unfinished_runs().await?;
+    let there = |place: &Place| place.workspace_id == id;
+    Ok(rows.iter().any(|row| row.place.as_ref().is_some_and(there)))
 }
 
 pub(super) struct Ended {
@@ -111,15 +127,24 @@ fn take_away(tools: &Tools, row: &WorkspaceRow, root: Option<&Path>) -> Result<E
         ));
     }
     let deleting = row.private.deleting.as_ref();
-    if let Some((branch, commit)) = deleting.and_then(|deleting| deleting.branch.as_ref()) {
-        ended.branch_deleted = delete_branch(tools, &repo, branch, commit)?;
+    if let Some(deleting) = deleting {
+        ended.branch_deleted = delete_branch(tools, &repo, deleting)?;
         failpoint::reached("workspace_delete", "branch_deleted");
     }
     Ok(ended)
 }
 
-fn delete_branch(tools: &Tools, repo: &Repo, branch: &str, commit: &str) -> Result<bool, Error> {
+/// Looks once more at what would be lost, because the branch that had these commits too may have
+/// been deleted since.
+fn delete_branch(tools: &Tools, repo: &Repo, deleting: &Deleting) -> Result<bool, Error> {
+    let Some((branch, commit)) = &deleting.branch else {
+        return Ok(false);
+    };
     tools.locks.exclusive(&repo.common, || {
+        let last = || status::unpushed(&tools.git, &repo.root, commit, Some(branch));
+        if !deleting.force && !last().is_ok_and(|commits| commits.is_empty()) {
+            return Ok(false);
+        }
         if entries::holder(&tools.git, repo, branch)?.is_some() {
             return Ok(false);
         }
@@ -185,7 +210,7 @@ fn unsaved(tools: &Tools, row: &WorkspaceRow) -> Result<Vec<String>, Error> {
         return Ok(work);
     }
     if state.head.is_some() {
-        let commits = status::unpushed(&tools.git, path, state.branch.as_deref())?;
+        let commits = status::unpushed(&tools.git, path, "HEAD", state.branch.as_deref())?;
         work.extend(commits.into_iter().map(|commit| format!("commit {commit}")));
     }
     Ok(work)

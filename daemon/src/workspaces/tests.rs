@@ -168,6 +168,19 @@ async fn dirty_and_unpushed_work_is_refused_and_listed() {
 }
 
 #[tokio::test]
+async fn a_branch_with_the_only_copy_of_a_commit_outlives_a_folder_deleted_by_hand() {
+    let world = World::new().await;
+    let made = world.create(world.wish(7, "Work")).await.unwrap().workspace;
+    let path = Path::new(&made.path);
+    fixture::run(path, &["commit", "-q", "--allow-empty", "-m", "only here"]);
+    std::fs::remove_dir_all(path).unwrap();
+    let gone = world.delete(made.id, false, true).await.unwrap();
+    assert!(!gone.branch_deleted, "{gone:?}");
+    assert!(gone.warnings[0].contains("nowhere else"), "{gone:?}");
+    assert!(fixture::run(world.sample.root(), &["branch"]).contains("work"));
+}
+
+#[tokio::test]
 async fn a_clean_workspace_goes_and_its_branch_stays_unless_asked() {
     let world = World::new().await;
     let made = world
