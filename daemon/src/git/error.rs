@@ -96,6 +96,11 @@ pub enum Error {
     },
 }
 
+/// How the system words a full disk.
+const DISK_FULL: &str = "No space left on device";
+
+const FREE_SPACE: &str = "The host's disk is full: free space on it, then try again.";
+
 impl Error {
     /// Which class of failure this is.
     pub fn kind(&self) -> Kind {
@@ -150,6 +155,7 @@ impl Error {
                 "Check baseBranch; a branch of the remote can be given by its plain name."
             }
             Self::Occupied { .. } => "Move it away or choose another place.",
+            Self::Remote { detail, .. } if detail.contains(DISK_FULL) => FREE_SPACE,
             Self::Address { hint, .. } | Self::Remote { hint, .. } => hint,
             Self::Stalled { .. } | Self::TooLong { .. } => {
                 "Check the network and the server, then try again."
@@ -158,10 +164,13 @@ impl Error {
             Self::NoGit { .. } => {
                 "Install git on the host and make sure it is on the daemon's PATH."
             }
-            Self::NotFolder { .. }
-            | Self::Cancelled { .. }
-            | Self::Command { .. }
-            | Self::Io { .. } => return None,
+            Self::Command { detail, .. } if detail.contains(DISK_FULL) => FREE_SPACE,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => FREE_SPACE,
+            Self::Command { .. } | Self::Io { .. } => {
+                "The detail says why; correct that on the host, then try again."
+            }
+            Self::NotFolder { .. } => "Give the path of a folder.",
+            Self::Cancelled { .. } => "Send the request again.",
         };
         Some(words.to_owned())
     }
@@ -217,11 +226,28 @@ impl Error {
         }
     }
 
-    pub(crate) fn gix<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn gix<E: std::error::Error + 'static>(
+        what: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
         let what = what.into();
         move |error| Self::Command {
             what,
-            detail: format!("{error:#}"),
+            detail: with_causes(&error),
         }
     }
+}
+
+/// An error and what caused it, on one line.
+pub(super) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
 }

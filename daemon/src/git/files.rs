@@ -19,6 +19,7 @@ use gix::index::{Entry, entry::Mode, entry::Stat, extension};
 use gix::progress::{Step, StepShared};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
+use super::error::with_causes;
 use super::system::Watch;
 use super::{Error, Progress, plain};
 
@@ -112,7 +113,7 @@ impl Written {
     }
 }
 
-fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
+fn failed<E: std::error::Error + 'static>(what: &'static str) -> impl FnOnce(E) -> Error {
     Error::gix(what)
 }
 
@@ -292,7 +293,7 @@ fn complain(
         .errors
         .iter()
         .take(10)
-        .map(|record| format!("{}: {:#}", record.path, record.error))
+        .map(|record| format!("{}: {}", record.path, with_causes(&record.error)))
         .collect();
     let delayed = outcome
         .delayed_paths_unknown

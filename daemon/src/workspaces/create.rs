@@ -211,7 +211,7 @@ impl Making<'_> {
             Ok(made) => made,
             Err(failure) => {
                 forget(self.context, &row, self.now).await?;
-                return Err(failure);
+                return Err(named(failure, &row));
             }
         };
         warnings.extend(made.warnings);
@@ -459,9 +459,10 @@ impl Making<'_> {
             limit: SETUP_LIMIT,
         };
         if !steps.dir.is_dir() {
-            let message = format!("the setup folder {} does not exist", steps.dir.display());
-            return Err(Failure::new(ErrorCode::PreconditionFailed, message)
-                .hint("Correct `cwd` in the project's config."));
+            let folder = steps.dir.display();
+            return Ok(Some(unreadable(&format!(
+                "the setup folder {folder} does not exist; correct `cwd` in the project's config"
+            ))));
         }
         Ok(Some(self.supervise.steps(steps).await))
     }
@@ -485,6 +486,18 @@ pub(super) fn env_of(row: &WorkspaceRow, root: &str) -> BTreeMap<String, String>
         env.insert("HOSTLER_BRANCH".to_owned(), branch.clone());
     }
     env
+}
+
+/// A failure of git says what failed; this says to which workspace.
+fn named(mut failure: Failure, row: &WorkspaceRow) -> Failure {
+    if failure.code == ErrorCode::HostError {
+        let workspace = &row.workspace;
+        failure.message = format!(
+            "workspace '{}' could not be made at {}: {}",
+            workspace.name, workspace.path, failure.message
+        );
+    }
+    failure
 }
 
 fn unreadable(error: &str) -> SetupReport {
