@@ -54,13 +54,16 @@ async fn lateness(context: &Context, count: u32, length: Duration) {
     scheduler = load(context).await;
     let loading = began.elapsed();
     let mut late = Vec::new();
-    let began = Instant::now();
+    let (began, from) = (Instant::now(), clock::wall());
     while began.elapsed() < length {
         let (effects, committed) = step(context, &mut scheduler).await;
         let starts = effects.changes.iter().flat_map(|change| &change.steps);
         late.extend(starts.filter_map(|step| match step {
-            Step::Start(run) => Some(committed.since(run.scheduled_for)),
-            Step::Wait(_)
+            Step::Start(run) if run.scheduled_for >= from => {
+                Some(committed.since(run.scheduled_for))
+            }
+            Step::Start(_)
+            | Step::Wait(_)
             | Step::Skip(_)
             | Step::Retry(_)
             | Step::Settle { .. }
