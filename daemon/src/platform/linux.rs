@@ -18,6 +18,15 @@ pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Boottime), clock_ms(ClockId::Monotonic))
 }
 
+/// Keeps the machine from sleeping while the program named after it runs (`systemd-inhibit(1)`).
+pub const STAY_AWAKE: &[&str] = &[
+    "systemd-inhibit",
+    "--what=sleep:idle",
+    "--who=Hostler",
+    "--why=an agent is at work",
+    "--mode=block",
+];
+
 /// A descriptor that becomes readable (its read fails) whenever the wall clock is set or the machine
 /// wakes, see TFD_TIMER_CANCEL_ON_SET in timerfd_create(2).
 pub fn clock_set_notice() -> Option<OwnedFd> {

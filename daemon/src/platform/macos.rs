@@ -16,6 +16,9 @@ pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Monotonic), clock_ms(ClockId::UptimeRaw))
 }
 
+/// Keeps the machine from idling to sleep while the program named after it runs (`caffeinate(8)`).
+pub const STAY_AWAKE: &[&str] = &["/usr/bin/caffeinate", "-i", "-s"];
+
 /// macOS has no descriptor for this: whoever waits looks at the clock every few seconds.
 pub fn clock_set_notice() -> Option<OwnedFd> {
     None

@@ -27,6 +27,7 @@ use super::place::{self, Prepared};
 use super::{Next, Seen, environment};
 use crate::agents::AgentsError;
 use crate::store::runs::{self as rows, RunRow};
+use crate::supervisor::awake::Awake;
 use crate::supervisor::client;
 use crate::supervisor::record::{Exit, Request, RunDir, Status};
 use crate::{Context, clock};
@@ -83,11 +84,13 @@ impl Runs {
         let steps = self.0.context.layout.host().join(STEPS);
         tasks.spawn_blocking(move || remove_abandoned(&steps));
         tasks.spawn(self.clone().leave_places());
+        let mut awake = Awake::default();
         let mut retention = tokio::time::interval(RETENTION);
         while !stop.is_cancelled() {
             if let Err(failure) = self.look(&mut tasks, &stop).await {
                 tracing::error!(%failure, "runs cannot be looked at");
             }
+            awake.set(!self.active().is_empty());
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.0.context.signals.runs.notified() => {}

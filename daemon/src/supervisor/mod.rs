@@ -8,6 +8,7 @@
 //!
 //! Not here: which run starts when, and what becomes of its outcome.
 
+pub mod awake;
 pub mod client;
 mod clients;
 pub mod commands;
