@@ -40,7 +40,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
             }
             Some(identity) => return Err(elsewhere(&identity)),
         };
-        introduce(&home, &plane)?;
+        introduce(&home, &plane).await?;
         let mut parts = JoinSet::new();
         let server = shutdown.clone();
         parts.spawn(async move { plane.serve(server).await.map_err(told) });
@@ -72,7 +72,7 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
         })
         .await?;
         let key = plane.enrolment_key().await.map_err(told)?;
-        introduce(&home, &plane)?;
+        introduce(&home, &plane).await?;
         output::line(
             "To enrol a machine as a host (single use, 15 minutes; `hostler hosts enrol-key` makes more):",
         )?;
@@ -180,11 +180,11 @@ async fn finish(
 }
 
 /// Saves the commands' credentials and tells a person how to connect.
-fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
+async fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
     let (url, mcp_url) = (plane.url(), plane.mcp_url());
     let file = home::credentials_file(home);
     output::line(&format!("hostler is up\n  MCP URL  {mcp_url}"))?;
-    let Some(key) = plane.first_api_key() else {
+    let Some(key) = &key_to_show(home, plane).await? else {
         keep_address(home, url, &mcp_url)?;
         output::line(&format!("  API key  in {}", file.display()))?;
         return output::line("\nConfiguration of your MCP clients: hostler connect\n");
@@ -192,7 +192,7 @@ fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
     let credentials = Credentials {
         url: url.to_owned(),
         mcp_url: mcp_url.clone(),
-        api_key: key.to_owned(),
+        api_key: key.clone(),
     };
     home::save_credentials(home, &credentials)?;
     output::line(&format!("  API key  {key}"))?;
@@ -205,6 +205,19 @@ fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
         output::line(&paste::render(&client))?;
     }
     Ok(())
+}
+
+/// The key of the first start; a new one when the file that held it is gone, because the catalog
+/// keeps only hashes.
+async fn key_to_show(home: &Path, plane: &ControlPlane) -> Result<Option<String>, Failure> {
+    if let Some(key) = plane.first_api_key() {
+        return Ok(Some(key.to_owned()));
+    }
+    if home::credentials(home)?.is_some() {
+        return Ok(None);
+    }
+    let issued = plane.issue_api_key("after credentials.json was lost").await;
+    issued.map(Some).map_err(told)
 }
 
 /// Follows a changed port or public URL in the saved credentials.

@@ -141,7 +141,7 @@ async fn make(
                 ErrorCode::Conflict,
                 format!("there is already a host named {name}"),
             )
-            .hint("give another name with --name; the key is still good"));
+            .hint("give another name (`join --name`, `up --host-name`); the key is still good"));
         }
         other => other?,
     }
