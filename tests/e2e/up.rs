@@ -39,6 +39,18 @@ fn first_start_shows_all_a_newcomer_needs() {
 }
 
 #[test]
+fn a_lost_credentials_file_is_made_again_with_a_key_that_works() {
+    let home = Home::new();
+    let mut up = home.up();
+    let first = up.key.clone();
+    up.program.kill();
+    fs::remove_file(home.hostler_home().join("credentials.json")).unwrap();
+    let up = home.up();
+    assert_ne!(up.key, first);
+    up.mcp().ok("hosts_list", json!({}));
+}
+
+#[test]
 fn what_it_keeps_is_private() {
     let home = Home::new();
     let up = home.up();
