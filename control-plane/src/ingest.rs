@@ -177,7 +177,11 @@ pub async fn log_bytes(
 ) -> Result<LogAck, Failure> {
     let mut tx = app.store.begin().await?;
     let Some(mut log) = own_log(&mut tx, host, run).await? else {
-        return Err(not_its_log(host, run));
+        return Ok(not_its_log(
+            host,
+            run,
+            offset.saturating_add(bytes.len() as u64),
+        ));
     };
     let end = offset.saturating_add(bytes.len() as u64);
     if log.size.is_some() || offset > log.end || end <= log.end {
@@ -207,7 +211,7 @@ pub async fn log_final(
 ) -> Result<LogAck, Failure> {
     let mut tx = app.store.begin().await?;
     let Some(mut log) = own_log(&mut tx, host, run).await? else {
-        return Err(not_its_log(host, run));
+        return Ok(not_its_log(host, run, size));
     };
     if log.size.is_some() || log.end < size {
         return Ok(ack_of(log));
@@ -407,11 +411,14 @@ async fn own_log(tx: &mut Tx, host: HostId, run: RunId) -> Result<Option<LogRow>
     Ok((log.host_id == host).then_some(log))
 }
 
-fn not_its_log(host: HostId, run: RunId) -> Failure {
-    Failure::new(
-        ErrorCode::Forbidden,
-        format!("run {run} is not a run of host {host}"),
-    )
+/// A log that will never be taken, because its run is another host's: said to be complete, so that
+/// it does not come again for ever. Its events are refused with the reason.
+fn not_its_log(host: HostId, run: RunId, offset: u64) -> LogAck {
+    tracing::warn!(%host, %run, "a host sent the log of another host's run; it is not kept");
+    LogAck {
+        offset,
+        complete: true,
+    }
 }
 
 fn ack_of(log: LogRow) -> LogAck {

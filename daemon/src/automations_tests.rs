@@ -140,6 +140,25 @@ async fn a_full_step_replaces_everything() {
     assert_eq!(ids, [spec(2, 1).id, spec(3, 1).id]);
 }
 
+#[tokio::test]
+async fn the_planned_spec_is_kept_until_the_newest_is_planned() {
+    let (_home, context) = context().await;
+    let planned = async || context.store.plans().await.unwrap().remove(0).planned;
+    apply(&context, step(0, 1, vec![spec(1, 1)], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    batch(&context, &mut scheduler, at(NOON - 5)).await;
+    assert_eq!(planned().await, None);
+    for newer in [2, 3] {
+        let step = step(newer - 1, newer, vec![spec(1, newer)], &[(1, newer)]);
+        apply(&context, step).await.unwrap();
+        assert_eq!(planned().await.map(|rule| rule.revision), Some(1));
+    }
+    batch(&context, &mut scheduler, at(NOON - 4)).await;
+    assert_eq!(planned().await, None);
+}
+
 fn at(ms: i64) -> Now {
     let boot_ms = ms.unsigned_abs();
     Now {
@@ -281,6 +300,19 @@ async fn overlap_retries_and_deletion_hold_on_the_database() {
         }
     ));
     assert!(context.store.plans().await.unwrap().is_empty());
+    let stated: Vec<RunId> = context
+        .store
+        .run_marks(9)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|mark| mark.0)
+        .collect();
+    assert_eq!(
+        stated,
+        [id(0, 1)],
+        "a run that never began has no log to deliver"
+    );
     batch(&context, &mut scheduler, at(failed_at + 10 * HOUR)).await;
     assert!(context.store.unfinished_runs().await.unwrap().is_empty());
     assert!(
@@ -305,6 +337,9 @@ async fn an_occurrence_that_waits_is_told_as_queued() {
     let queued = |event: &Event| matches!(event, Event::RunChanged(run) if run.id == id(1) && run.state == RunState::Queued);
     assert!(events(&context).await.iter().any(queued));
     assert!(context.store.run(id(1)).await.unwrap().is_none());
+    // Stated with every hello: what is not stated is taken for lost.
+    let marks = context.store.run_marks(9).await.unwrap();
+    assert!(marks.contains(&(id(1), "queued".to_owned())), "{marks:?}");
     let mut tx = context.store.begin().await.unwrap();
     let cancel = RunCancel {
         run_id: id(1),

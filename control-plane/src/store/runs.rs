@@ -22,7 +22,8 @@ pub struct RunRow {
     pub as_of: UtcMillis,
 }
 
-/// Records a run. False, and nothing written, when the id is another host's.
+/// Records a run. False, and nothing written, when the id is another host's; what another host
+/// merely recorded as skipped gives way to what was run.
 pub async fn put(
     tx: &mut Tx,
     org: OrgId,
@@ -33,10 +34,11 @@ pub async fn put(
     let done = sqlx::query(
         "INSERT INTO runs (id, org_id, host_id, automation_id, scheduled_for, queued_at, state, \
          over, record, as_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-         ON CONFLICT (id) DO UPDATE SET scheduled_for = excluded.scheduled_for, \
-         queued_at = excluded.queued_at, state = excluded.state, over = excluded.over, \
+         ON CONFLICT (id) DO UPDATE SET host_id = excluded.host_id, \
+         scheduled_for = excluded.scheduled_for, queued_at = excluded.queued_at, state = excluded.state, over = excluded.over, \
          record = excluded.record, as_of = excluded.as_of \
-         WHERE runs.host_id = excluded.host_id AND runs.automation_id = excluded.automation_id",
+         WHERE runs.automation_id = excluded.automation_id AND (runs.host_id = excluded.host_id \
+         OR (runs.state = 'skipped' AND excluded.state <> 'skipped'))",
     )
     .bind(run.id.to_string())
     .bind(org.to_string())

@@ -296,20 +296,46 @@ async fn another_host_cannot_write_a_runs_log() {
     let id = record.id;
     catalog.tell(&[Event::RunChanged(Box::new(record))]).await;
     let other = add_host(&catalog.app, &catalog.caller, "Other").await;
-    assert!(
-        ingest::log_bytes(&catalog.app, other, id, 0, b"x")
-            .await
-            .is_err()
-    );
-    assert!(
-        ingest::log_final(&catalog.app, other, id, 0, 0)
-            .await
-            .is_err()
-    );
+    // Said to be complete: a refusal would come back with every connection.
+    let bytes = ingest::log_bytes(&catalog.app, other, id, 0, b"x").await;
+    assert_eq!(bytes.unwrap(), log_ack(1, true));
+    let last = ingest::log_final(&catalog.app, other, id, 1, 7).await;
+    assert_eq!(last.unwrap(), log_ack(1, true));
     let read = store::logs::read(&catalog.app.store, id, 0, 9)
         .await
         .unwrap();
     assert_eq!(read, b"");
+}
+
+#[tokio::test]
+async fn what_one_host_skipped_gives_way_to_what_another_ran() {
+    let catalog = Catalog::new().await;
+    let automation = catalog.automation("a").await;
+    let other = add_host(&catalog.app, &catalog.caller, "Other").await;
+    let skipped = RunState::Skipped {
+        reason: SkipReason::Missed,
+        at: START,
+        count: 1,
+        until: None,
+    };
+    let skip = run(1, automation, skipped);
+    let ran = run(1, automation, RunState::Running { started_at: START });
+    catalog
+        .tell(&[Event::RunChanged(Box::new(skip.clone()))])
+        .await;
+    tell(
+        &catalog.app,
+        other,
+        &[Event::RunChanged(Box::new(ran.clone()))],
+    )
+    .await;
+    let batch = numbered(1, &[Event::RunChanged(Box::new(skip))]);
+    let ack = ingest::events(&catalog.app, catalog.host, 1, &batch).await;
+    assert_eq!(ack.unwrap().refused.len(), 1, "a run is never taken back");
+    let org = catalog.caller.org_id;
+    let row = store::runs::by_id(&catalog.app.store, org, automation, ran.id).await;
+    let row = row.unwrap().unwrap();
+    assert_eq!((row.host_id, row.run), (other, ran));
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ const UNHEARD_MS: u64 = 30_000;
 pub struct Record {
     /// What the catalog wants.
     pub rule: Rule,
+    /// What its plan was made for, when that is something older.
+    pub planned: Option<Rule>,
     /// True when the catalog wants it no more.
     pub deleted: bool,
     /// Where its plan stands.
@@ -161,7 +163,7 @@ impl Scheduler {
         };
         for record in records.into_iter().filter(|record| !record.deleted) {
             let id = record.rule.id;
-            let mut plan = Plan::new(record.rule, record.state);
+            let mut plan = Plan::new(record.planned.unwrap_or(record.rule), record.state);
             plan.resume(record.waiting, record.retries);
             if zones_changed || plan.is_ahead_of(now.wall) {
                 scheduler.dirty.insert(id, plan.state.clone());
@@ -250,7 +252,8 @@ impl Scheduler {
         let known = self.plans.get(&id).map(|plan| &plan.state);
         let draft = draft(drafts, id, known.or(Some(&record.state)));
         let plan = self.plans.entry(id).or_insert_with(|| {
-            let mut plan = Plan::new(record.rule.clone(), record.state);
+            let planned = record.planned.unwrap_or_else(|| record.rule.clone());
+            let mut plan = Plan::new(planned, record.state);
             plan.resume(record.waiting, record.retries);
             plan
         });

@@ -227,11 +227,23 @@ impl Plan {
         self.state.planned_revision = rule.revision;
         self.state.planned_after = rule.plan_after;
         self.state.cursor = self.state.cursor.max(rule.plan_after);
-        self.rule = rule;
-        if !self.rule.enabled {
+        if !rule.enabled {
+            // Under the rule they were claimed with.
             self.drop_pending(SkipReason::Paused, now, out);
         }
+        self.rule = rule;
+        if !self.rule.enabled {
+            self.pass_by(now, out);
+        }
         self.plan_next();
+    }
+
+    /// What was due before the pause was heard of does not wait for a resume to be recorded.
+    fn pass_by(&mut self, now: UtcMillis, out: &mut Vec<Step>) {
+        if self.state.stopped.is_none() {
+            self.record_unfired(now, now, out);
+            self.state.cursor = self.state.cursor.max(now);
+        }
     }
 
     /// The clock went back, or the zones changed: only the future is planned anew. What was claimed

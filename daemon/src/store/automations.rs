@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{Store, StoreError, Tx, occurrences, outbox};
 use crate::scheduler::{Change, PlanState, Record, Rule};
 
-const COLUMNS: &str = "id, spec, deleted, planned_revision, planned_after, cursor, next_at, due_at, starts, failures, stopped";
+const COLUMNS: &str = "id, spec, deleted, planned_revision, planned_after, cursor, next_at, due_at, starts, failures, stopped, planned_spec";
 
 impl Store {
     /// Every automation with its plan and what of it is pending.
@@ -45,7 +45,7 @@ pub async fn spec(tx: &mut Tx, id: AutomationId) -> Result<Option<AutomationSpec
         .await
         .map_err(StoreError::at("reads an automation"))?;
     row.map(|row| {
-        let mut spec = parse_spec(&row)?;
+        let mut spec = parse_spec(row.get(1))?;
         spec.prompt = row.get(2);
         Ok(spec)
     })
@@ -66,7 +66,8 @@ pub async fn upsert(tx: &mut Tx, spec: &AutomationSpec) -> Result<(), StoreError
     let json = serde_json::to_string(&lean).map_err(StoreError::corrupt("automation"))?;
     sqlx::query(
         "INSERT INTO automations (id, revision, spec, prompt) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (id) DO UPDATE SET revision = $2, spec = $3, prompt = $4, deleted = 0",
+         ON CONFLICT (id) DO UPDATE SET revision = $2, spec = $3, prompt = $4, deleted = 0,
+             planned_spec = CASE WHEN revision = planned_revision THEN spec ELSE planned_spec END",
     )
     .bind(spec.id.to_string())
     .bind(i64::try_from(spec.revision).unwrap_or(i64::MAX))
@@ -128,7 +129,8 @@ async fn update_plan(tx: &mut Tx, id: AutomationId, plan: &PlanState) -> Result<
     let stopped = plan.stopped.as_ref().map(serde_json::to_string).transpose();
     sqlx::query(
         "UPDATE automations SET planned_revision = $2, planned_after = $3, cursor = $4, next_at = $5,
-             due_at = $6, starts = $7, failures = $8, stopped = $9 WHERE id = $1",
+             due_at = $6, starts = $7, failures = $8, stopped = $9,
+             planned_spec = CASE WHEN revision = $2 THEN NULL ELSE planned_spec END WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(i64::try_from(plan.planned_revision).unwrap_or(i64::MAX))
@@ -169,9 +171,11 @@ async fn select(tx: &mut Tx, rest: &'static str) -> Result<Vec<Record>, StoreErr
 fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let stopped: Option<&str> = row.get(10);
     let stopped = stopped.map(serde_json::from_str::<StopReason>).transpose();
+    let planned: Option<&str> = row.get(11);
     let small = |at: usize| u32::try_from(row.get::<i64, _>(at)).unwrap_or(u32::MAX);
     Ok(Record {
-        rule: Rule::from(parse_spec(row)?),
+        rule: Rule::from(parse_spec(row.get(1))?),
+        planned: planned.map(parse_spec).transpose()?.map(Rule::from),
         deleted: row.get(2),
         state: PlanState {
             planned_revision: row.get::<i64, _>(3).unsigned_abs(),
@@ -188,8 +192,8 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     })
 }
 
-fn parse_spec(row: &SqliteRow) -> Result<AutomationSpec, StoreError> {
-    serde_json::from_str(row.get(1)).map_err(StoreError::corrupt("automation"))
+fn parse_spec(json: &str) -> Result<AutomationSpec, StoreError> {
+    serde_json::from_str(json).map_err(StoreError::corrupt("automation"))
 }
 
 fn id(row: &SqliteRow) -> Result<AutomationId, StoreError> {

@@ -97,7 +97,7 @@ pub async fn insert(
 pub async fn update(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE runs SET state = $2, final = $3, started_at = coalesce($4, started_at),
-             finished_at = $5, run = $6
+             finished_at = $5, run = $6, log_delivered = max(log_delivered, $7)
          WHERE id = $1 AND final = 0",
     )
     .bind(run.id.to_string())
@@ -106,6 +106,7 @@ pub async fn update(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, Stor
     .bind(started_at(&run.state).map(|at| at.0))
     .bind(finished_at(&run.state).map(|at| at.0))
     .bind(to_json("run", run)?)
+    .bind(matches!(run.state, RunState::Skipped { .. }))
     .execute(&mut **tx)
     .await
     .map_err(StoreError::at("changes a run"))?;
@@ -206,10 +207,12 @@ pub async fn is_final(tx: &mut Tx, id: RunId) -> Result<Option<bool>, StoreError
 }
 
 impl Store {
-    /// Runs going on or with a log not wholly delivered, newest first, with the word of their state.
+    /// Runs going on, waiting for the run before them, or with a log not wholly delivered, newest
+    /// first, with the word of their state.
     pub async fn run_marks(&self, limit: usize) -> Result<Vec<(RunId, String)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, state FROM runs WHERE final = 0 OR log_delivered = 0
+            "SELECT id, state, queued_at FROM runs WHERE final = 0 OR log_delivered = 0
+             UNION ALL SELECT run_id, 'queued', recorded_at FROM occurrences WHERE state = 'waiting'
              ORDER BY queued_at DESC LIMIT $1",
         )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))

@@ -80,6 +80,7 @@ impl World {
                 policies,
                 ..rule_of(rrule)
             },
+            planned: None,
             deleted: false,
             state: PlanState::default(),
             waiting: vec![],

@@ -291,6 +291,33 @@ fn pausing_leaves_the_run_and_resuming_plans_from_then() {
 }
 
 #[test]
+fn what_was_due_before_a_late_pause_is_recorded_at_once() {
+    let mut world = World::new("FREQ=HOURLY", Policies::default());
+    world.settle_down();
+    world.now.wall = UtcMillis(NOON + 2 * HOUR + MINUTE);
+    world.now.boot_ms += (2 * HOUR + 2 * MINUTE).unsigned_abs();
+    world.edit(|rule| rule.enabled = false);
+    world.settle_down();
+    assert_eq!(world.seen(), ["0 skipped paused x3 to 120"]);
+}
+
+#[test]
+fn an_edit_heard_of_after_a_restart_still_records_what_was_due_before_it() {
+    let mut world = World::new("FREQ=HOURLY", Policies::default());
+    world.settle_down();
+    let old = world.record.as_ref().unwrap().rule.clone();
+    world.edit(|rule| {
+        rule.plan_after = UtcMillis(NOON + MINUTE);
+        rule.schedule.rrule = "FREQ=DAILY".into();
+    });
+    world.record.as_mut().unwrap().planned = Some(old);
+    world.crash();
+    world.now.wall = UtcMillis(NOON + 2 * MINUTE);
+    world.settle_down();
+    assert_eq!(world.seen(), ["0 skipped missed"]);
+}
+
+#[test]
 fn an_edited_schedule_counts_from_the_edit() {
     let mut world = World::new("FREQ=HOURLY", overlap(Overlap::Allow));
     world.live(HOUR + 10 * MINUTE);
