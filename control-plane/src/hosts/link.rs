@@ -28,7 +28,7 @@ use super::registry::{Ask, Call, Handle, Wake};
 use super::{ProgressSink, admit};
 use crate::ingest::{self, Stated, StatedRun};
 use crate::{App, clock};
-use desired::Desired;
+pub use desired::Desired;
 use wire::{Wire, Woken};
 
 /// Requests waiting to be handed to the session.

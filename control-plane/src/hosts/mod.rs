@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{App, clock};
 use registry::{Ask, Call, Handle};
 
+pub use link::Desired;
 pub use registry::Hosts;
 
 /// Told how far a command is.

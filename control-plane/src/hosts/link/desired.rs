@@ -3,8 +3,9 @@
 
 use hostler_proto::frame::payload::{Sync, SyncAck, SyncWanted};
 
+/// The bookkeeping of one link.
 #[derive(Debug, Default)]
-pub(super) struct Desired {
+pub struct Desired {
     /// What the host has; none before hello.
     has: Option<(u64, String)>,
     /// There may be something new.
@@ -17,7 +18,7 @@ pub(super) struct Desired {
 
 impl Desired {
     /// Where the host stands as it connects.
-    pub(super) fn start(&mut self, revision: u64, hash: &str) {
+    pub fn start(&mut self, revision: u64, hash: &str) {
         *self = Self {
             has: Some((revision, hash.to_owned())),
             dirty: true,
@@ -27,16 +28,12 @@ impl Desired {
     }
 
     /// The catalog has something new for the host.
-    pub(super) fn changed(&mut self) {
+    pub fn changed(&mut self) {
         self.dirty = true;
     }
 
     /// The step to ask the catalog for: from a revision, or (none) the whole state.
-    #[expect(
-        clippy::option_option,
-        reason = "whether to ask, and from which revision"
-    )]
-    pub(super) fn due(&self) -> Option<Option<u64>> {
+    pub fn due(&self) -> Option<Option<u64>> {
         let (revision, _) = self.has.as_ref()?;
         (self.dirty && self.sent.is_none()).then_some(if self.full {
             None
@@ -46,7 +43,7 @@ impl Desired {
     }
 
     /// The catalog's answer to [`Self::due`]; the step to send, if there is anything in it.
-    pub(super) fn push(&mut self, step: Sync) -> Option<Sync> {
+    pub fn push(&mut self, step: Sync) -> Option<Sync> {
         let (revision, hash) = self.has.clone()?;
         self.dirty = false;
         if !step.full && step.to == revision {
@@ -68,7 +65,7 @@ impl Desired {
     }
 
     /// The host has applied something. True when it is what was sent.
-    pub(super) fn acked(&mut self, ack: &SyncAck) -> bool {
+    pub fn acked(&mut self, ack: &SyncAck) -> bool {
         let Some((to, hash, whole)) = self.sent.take() else {
             return false;
         };
@@ -82,7 +79,7 @@ impl Desired {
     }
 
     /// The host could not apply the step.
-    pub(super) fn wanted(&mut self, wanted: &SyncWanted) {
+    pub fn wanted(&mut self, wanted: &SyncWanted) {
         tracing::info!(
             have = wanted.have,
             "a host asks for the whole state: {}",

@@ -21,8 +21,8 @@ use hostler_proto::time::UtcMillis;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::plane::SERVER;
 use crate::chance::Chance;
-use crate::plane::SERVER;
 
 pub(crate) struct Host {
     home: TempDir,
