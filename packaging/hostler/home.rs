@@ -35,7 +35,7 @@ pub(crate) fn path() -> Result<PathBuf, Failure> {
         })
 }
 
-/// The folder, made private (0700) if it was not there.
+/// The folder, private (0700) unless it is one that also holds what is not ours.
 pub(crate) fn ensure() -> Result<PathBuf, Failure> {
     let home = path()?;
     fs::DirBuilder::new()
@@ -43,13 +43,25 @@ pub(crate) fn ensure() -> Result<PathBuf, Failure> {
         .mode(0o700)
         .create(&home)
         .map_err(|error| unusable(&home, &error))?;
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
-        .map_err(|error| unusable(&home, &error))?;
+    if is_ours(&home).map_err(|error| unusable(&home, &error))? {
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700))
+            .map_err(|error| unusable(&home, &error))?;
+    }
     let probe = home.join(".writable");
     fs::write(&probe, b"")
         .and_then(|()| fs::remove_file(&probe))
         .map_err(|error| unusable(&home, &error))?;
     Ok(home)
+}
+
+/// Whether the folder is empty or holds our data: a shared folder such as `/tmp` keeps its mode, and
+/// what stands in it is private by itself.
+fn is_ours(home: &Path) -> std::io::Result<bool> {
+    const OURS: [&str; 3] = ["control-plane", "host", "credentials.json"];
+    if OURS.iter().any(|name| home.join(name).exists()) {
+        return Ok(fs::metadata(home)?.permissions().mode() & 0o1000 == 0);
+    }
+    Ok(fs::read_dir(home)?.next().is_none())
 }
 
 /// The credentials left by `hostler up` or `hostler server`, if any.
@@ -127,6 +139,16 @@ mod tests {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(super::credentials(home.path()).unwrap(), Some(credentials));
+    }
+
+    #[test]
+    fn only_a_folder_of_ours_is_made_private() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(is_ours(home.path()).unwrap());
+        fs::write(home.path().join("somebody's"), "").unwrap();
+        assert!(!is_ours(home.path()).unwrap());
+        fs::create_dir(home.path().join("host")).unwrap();
+        assert!(is_ours(home.path()).unwrap());
     }
 
     #[test]
