@@ -251,6 +251,12 @@ async fn a_synced_automation_fires_with_its_prompt_and_survives_restarts() {
     assert_eq!(next, [UtcMillis(NOON + HOUR)], "the newest plan alone");
 }
 
+/// The runs a `hello` would name.
+async fn stated(context: &Context) -> Vec<RunId> {
+    let marks = context.store.run_marks(9).await.unwrap();
+    marks.into_iter().map(|mark| mark.0).collect()
+}
+
 #[tokio::test]
 async fn overlap_retries_and_deletion_hold_on_the_database() {
     let (_home, context) = context().await;
@@ -300,19 +306,8 @@ async fn overlap_retries_and_deletion_hold_on_the_database() {
         }
     ));
     assert!(context.store.plans().await.unwrap().is_empty());
-    let stated: Vec<RunId> = context
-        .store
-        .run_marks(9)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|mark| mark.0)
-        .collect();
-    assert_eq!(
-        stated,
-        [id(0, 1)],
-        "a run that never began has no log to deliver"
-    );
+    let stated = stated(&context).await;
+    assert_eq!(stated, [id(0, 1)], "a run that never began has no log");
     batch(&context, &mut scheduler, at(failed_at + 10 * HOUR)).await;
     assert!(context.store.unfinished_runs().await.unwrap().is_empty());
     assert!(

@@ -32,6 +32,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -111,7 +112,7 @@ fn idle() {
     thread::park_timeout(secs(5));
     let pids = [("daemon", daemon.pid()), ("server", server.program.pid())];
     let before = pids.map(|(_, pid)| cpu_ms(pid));
-    let gits = watch_for_git(secs(60));
+    let gits = watch_for_git(&pids.map(|(_, pid)| pid), secs(60));
     println!("idle over 60 s with one workspace and one automation");
     println!(
         "{:<8} {:>12} {:>15} {:>8} {:>14}",
@@ -129,20 +130,37 @@ fn idle() {
     println!();
 }
 
-/// Counts processes called `git` seen within `limit`, looking every few milliseconds.
-fn watch_for_git(limit: Duration) -> usize {
+/// Counts processes called `git` below these two seen within `limit`, looking every few
+/// milliseconds.
+fn watch_for_git(roots: &[Pid], limit: Duration) -> usize {
+    let roots: BTreeSet<String> = roots
+        .iter()
+        .map(|pid| pid.as_raw_nonzero().to_string())
+        .collect();
     let watch = Stopwatch::start();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while watch.elapsed() < limit {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-            if comm.trim() == "git" {
-                seen.insert(entry.file_name());
+            let pid = entry.file_name().to_string_lossy().into_owned();
+            if comm.trim() == "git" && descends(&pid, &roots) {
+                seen.insert(pid);
             }
         }
         thread::park_timeout(Duration::from_millis(20));
     }
     seen.len()
+}
+
+/// Whether one of the roots is the process's parent, its parent's parent, and so on.
+fn descends(pid: &str, roots: &BTreeSet<String>) -> bool {
+    let mut pid = pid.to_owned();
+    while pid != "0" && !roots.contains(&pid) {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = text.rsplit(')').next().unwrap_or_default();
+        pid = fields.split_whitespace().nth(1).unwrap_or("0").to_owned();
+    }
+    pid != "0"
 }
 
 /// Private and resident memory in KiB, from `/proc/PID/smaps_rollup` (proc(5)).

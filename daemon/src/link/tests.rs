@@ -208,6 +208,7 @@ struct Served {
 }
 
 impl Served {
+    /// The next event but heartbeats, which come when they like.
     async fn next(&mut self) -> ControlEvent {
         timeout(LIMIT, self.next_in_time())
             .await
@@ -217,8 +218,10 @@ impl Served {
     async fn next_in_time(&mut self) -> ControlEvent {
         loop {
             self.send_all().await;
-            if let Some(event) = self.session.poll_event() {
-                return event;
+            match self.session.poll_event() {
+                Some(ControlEvent::Heartbeat { .. }) => continue,
+                Some(event) => return event,
+                None => {}
             }
             match self.ws.next().await {
                 Some(Ok(Message::Text(text))) => self.session.handle_text(&text, now()),
@@ -362,20 +365,16 @@ async fn a_command_asked_on_two_sockets_is_carried_out_once_and_answered_on_the_
     second.session.probe(now());
     assert!(matches!(second.next().await, ControlEvent::Probed(true)));
     scene.machine.go.notify_one();
-    loop {
-        match second.next().await {
-            ControlEvent::Reply {
-                id: answered,
-                result,
-                ..
-            } => {
-                assert_eq!((answered, result.unwrap()), (id, cancelled()));
-                break;
-            }
-            ControlEvent::Heartbeat { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    let reply = second.next().await;
+    let ControlEvent::Reply {
+        id: answered,
+        result,
+        ..
+    } = reply
+    else {
+        panic!("{reply:?}");
+    };
+    assert_eq!((answered, result.unwrap()), (id, cancelled()));
     assert_eq!(scene.machine.carried_out.lock().unwrap()[&id], 1);
     scene.stop().await;
 }
