@@ -48,12 +48,12 @@ pub(crate) fn run(session: &Session, command: ScheduleCommand) -> Result<ExitCod
         rdates: Vec::new(),
     };
     let plan = Schedule::parse(&text).map_err(|error| refused(&error))?;
-    let before_start = plan.before_start(now);
     if !unrestricted {
-        plan.check_product(before_start)
-            .map_err(|error| refused(&error))?;
+        plan.check_product(now).map_err(|error| {
+            refused(&error).hint("To look at it all the same, add --unrestricted.")
+        })?;
     }
-    let from = from.unwrap_or(before_start);
+    let from = from.unwrap_or_else(|| plan.before_start(now));
     show(session, &text, &plan, from, count.min(MOST))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -158,7 +158,11 @@ fn descends(pid: &str, roots: &BTreeSet<String>) -> bool {
     while pid != "0" && !roots.contains(&pid) {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields = text.rsplit(')').next().unwrap_or_default();
-        pid = fields.split_whitespace().nth(1).unwrap_or("0").to_owned();
+        fields
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or("0")
+            .clone_into(&mut pid);
     }
     pid != "0"
 }

@@ -56,7 +56,7 @@ fn expand(
         rdates: Vec::new(),
     })?;
     if !unrestricted {
-        schedule.check_product(schedule.before_start(now))?;
+        schedule.check_product(now)?;
     }
     let mut coming = schedule.instants_from(Timestamp::MIN);
     let instants: Vec<String> = coming

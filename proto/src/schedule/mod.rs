@@ -196,8 +196,7 @@ impl Schedule {
         count
     }
 
-    /// The moment a preview stands at: just before the start, or `now` when that is earlier. A
-    /// preview shows rules whose instants have all passed; an automation may not be made of one.
+    /// The moment a preview stands at: just before the start, or `now` when that is earlier.
     pub fn before_start(&self, now: Timestamp) -> Timestamp {
         zone::timestamp(self.zone.instant(self.start) - 1).min(now)
     }
