@@ -122,7 +122,9 @@ pub enum EnrolError {
         failure: Failure,
     },
     /// The identity file cannot be read or written.
-    #[error("the identity file {path} cannot be used: {reason}")]
+    #[error(
+        "the identity file {path} cannot be used: {reason}. Restore it from a backup, or remove it and enrol this machine again under another name"
+    )]
     File {
         /// The file.
         path: PathBuf,
