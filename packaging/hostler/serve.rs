@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hostler_control_plane::{Config, ControlPlane};
+use hostler_daemon::config::Layout;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ const LEFT_BEHIND_LIMIT: Duration = Duration::from_millis(200);
 pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     log_to_stderr();
+    // Before anything is made or said: a wrong setting is told alone.
+    hostler_daemon::config::Config::load(&Layout::new(&home)).map_err(told)?;
     block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signal(&shutdown)?;
