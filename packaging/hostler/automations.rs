@@ -337,7 +337,7 @@ fn delete(session: &Session, name: &str) -> Result<(), Failure> {
         return output::json(&answer);
     }
     output::line(&format!(
-        "Automation {name} is deleted; its past runs stay readable."
+        "Automation {name} is deleted. Its past runs stay readable: hostler automations logs {id}"
     ))
 }
 
