@@ -9,10 +9,11 @@ use hostler_proto::frame::payload::{Sync as DesiredStep, SyncAck, SyncWanted};
 use hostler_proto::ids::RunId;
 use hostler_proto::link::desired_hash;
 use hostler_proto::link::host::SyncOutcome;
-use hostler_proto::run::{Run, RunState, Trigger};
+use hostler_proto::run::{Run, RunResult, RunState, Trigger};
 use hostler_proto::time::UtcMillis;
 
 use crate::Context;
+use crate::runs::outcome;
 use crate::store::{StoreError, Tx, automations, meta, occurrences, outbox, runs};
 
 pub(crate) const REVISION_KEY: &str = "desired_revision";
@@ -68,7 +69,7 @@ pub async fn start_run(
     let Some(spec) = automations::spec(tx, start.automation_id).await? else {
         return Ok(Err(unknown(start)));
     };
-    let run = Run {
+    let mut run = Run {
         id: start.run_id,
         automation_id: spec.id,
         attempt: 1,
@@ -80,26 +81,42 @@ pub async fn start_run(
         queued_at: now,
         workspace_id: None,
         branch: None,
+        preparing_at: None,
         state: RunState::Queued,
     };
+    let cancelled = meta::get(tx, &cancelled_key(run.id)).await?;
+    if let Some(by) = &cancelled {
+        let reason = format!("cancelled by {by} before it started");
+        let end = outcome::unrecorded(RunResult::Cancelled, reason, None, 0, now);
+        run.state = RunState::Finished(Box::new(end));
+    }
     runs::insert(tx, &run, &spec).await?;
+    if cancelled.is_some() {
+        runs::complete_log(tx, run.id, 0, 0).await?;
+    }
     Ok(Ok(Reply::RunStarted { run_id: run.id }))
 }
 
-/// Asks for a run's end, within the command's transaction.
+/// Asks for a run's end, within the command's transaction. One that is not known here may be on its
+/// way: its end is remembered, so that it does not start when it comes.
 pub async fn cancel_run(
     tx: &mut Tx,
     cancel: &RunCancel,
 ) -> Result<Result<Reply, Failure>, StoreError> {
     let run_id = cancel.run_id;
     let Some(is_final) = runs::is_final(tx, run_id).await? else {
-        return Ok(Err(not_a_run(tx, run_id).await?));
+        return Ok(Err(not_a_run(tx, cancel).await?));
     };
     runs::request_cancel(tx, run_id, &cancel.requested_by).await?;
     Ok(Ok(Reply::RunCancelled {
         run_id,
         already_over: is_final,
     }))
+}
+
+/// Where the end of a run is remembered that was asked for before its start came.
+fn cancelled_key(run: RunId) -> String {
+    format!("cancelled/{run}")
 }
 
 async fn write(tx: &mut Tx, step: &DesiredStep) -> Result<(), StoreError> {
@@ -130,12 +147,14 @@ fn acked(revision: u64, hash: String, next_seq: u64) -> SyncOutcome {
     })
 }
 
-async fn not_a_run(tx: &mut Tx, run_id: RunId) -> Result<Failure, StoreError> {
+async fn not_a_run(tx: &mut Tx, cancel: &RunCancel) -> Result<Failure, StoreError> {
+    let run_id = cancel.run_id;
     if occurrences::is_waiting(tx, run_id).await? {
         let message = format!("run {run_id} still waits for the run before it");
         return Ok(Failure::new(ErrorCode::PreconditionFailed, message)
             .hint("Pause the automation: that drops what waits."));
     }
+    meta::set(tx, &cancelled_key(run_id), &cancel.requested_by).await?;
     let message = format!("this host knows no run {run_id}");
     Ok(Failure::new(ErrorCode::NotFound, message))
 }

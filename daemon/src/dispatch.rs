@@ -303,9 +303,9 @@ mod tests {
                 requested_by: "ada@example.com".into(),
             })
         };
-        let unknown = send(&dispatch, 1, cancel(10)).await.unwrap_err();
+        let unknown = send(&dispatch, 1, cancel(11)).await.unwrap_err();
         assert_eq!(unknown.code, ErrorCode::NotFound);
-        assert!(unknown.message.contains(&Uuid::from_u128(10).to_string()));
+        assert!(unknown.message.contains(&Uuid::from_u128(11).to_string()));
         send(&dispatch, 2, start(10)).await.unwrap();
         let cancelled = send(&dispatch, 3, cancel(10)).await.unwrap();
         assert!(matches!(
@@ -325,6 +325,25 @@ mod tests {
             row.unwrap().cancel_requested.as_deref(),
             Some("ada@example.com")
         );
+    }
+
+    #[tokio::test]
+    async fn a_run_cancelled_before_it_came_does_not_start() {
+        let (_home, dispatch) = dispatch().await;
+        let run_id = RunId(Uuid::from_u128(10));
+        let cancel = RunCancel {
+            run_id,
+            requested_by: "ada@example.com".into(),
+        };
+        send(&dispatch, 1, Command::RunCancel(cancel))
+            .await
+            .unwrap_err();
+        send(&dispatch, 2, start(10)).await.unwrap();
+        let store = &dispatch.context.store;
+        assert_eq!(store.unfinished_runs().await.unwrap(), []);
+        let run = store.run(run_id).await.unwrap().unwrap().run;
+        assert_eq!(run.state.word(), "cancelled");
+        assert_eq!(store.undelivered_logs().await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -101,6 +101,7 @@ impl Host {
             queued_at: now,
             workspace_id: None,
             branch: None,
+            preparing_at: None,
             state: RunState::Queued,
         };
         let mut tx = self.context.store.begin().await.unwrap();

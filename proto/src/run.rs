@@ -35,6 +35,9 @@ pub struct Run {
     /// Branch of that workspace.
     #[serde(default)]
     pub branch: Option<String>,
+    /// When its workspace began to be prepared; none while it is queued.
+    #[serde(default)]
+    pub preparing_at: Option<UtcMillis>,
     /// State with its data.
     pub state: RunState,
 }
@@ -161,6 +164,8 @@ pub struct Outcome {
     pub result_text: Option<String>,
     /// The agent's session id, to resume it.
     pub session_id: Option<String>,
+    /// The shell command that goes on with that session, on the run's host.
+    pub resume: Option<String>,
     /// Tokens used, input and output.
     pub tokens: Option<u64>,
     /// Cost in US dollars.
@@ -239,6 +244,7 @@ impl Run {
     pub fn prepare(&mut self, now: UtcMillis) -> Result<(), BadTransition> {
         match self.state {
             RunState::Queued => {
+                self.preparing_at = Some(now);
                 self.state = RunState::Preparing { since: now };
                 Ok(())
             }

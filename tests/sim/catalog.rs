@@ -166,6 +166,7 @@ impl Catalog {
             queued_at: now,
             workspace_id: None,
             branch: None,
+            preparing_at: None,
             state: RunState::Queued,
         };
         let start = RunStart {

@@ -451,6 +451,7 @@ impl Disk {
                     queued_at: now,
                     workspace_id: None,
                     branch: None,
+                    preparing_at: None,
                     state: RunState::Queued,
                 };
                 let (run_id, spec) = (run.id, row.spec.clone());

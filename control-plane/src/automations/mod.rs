@@ -436,6 +436,7 @@ fn manual_run(row: &AutomationRow, now: UtcMillis) -> Run {
         queued_at: now,
         workspace_id: None,
         branch: None,
+        preparing_at: None,
         state: RunState::Queued,
     }
 }

@@ -215,6 +215,7 @@ fn run(number: u128, automation: AutomationId, state: RunState) -> Run {
         queued_at: at,
         workspace_id: None,
         branch: None,
+        preparing_at: None,
         state,
     }
 }

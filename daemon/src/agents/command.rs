@@ -93,6 +93,29 @@ pub fn command_line(
     Ok(line)
 }
 
+/// The shell command that goes on with an agent's session in the folder it worked in; none for an
+/// agent that cannot.
+pub fn resume(agent: &Agent, session: &str, folder: &str) -> Option<String> {
+    if agent.resume_args.is_empty() {
+        return None;
+    }
+    let words = agent
+        .resume_args
+        .iter()
+        .map(|word| quoted(&word.replace("{session}", session)));
+    let line: Vec<String> = [quoted(&agent.command)].into_iter().chain(words).collect();
+    Some(format!("cd {} && {}", quoted(folder), line.join(" ")))
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 fn add_prompt(line: &mut CommandLine, agent: &Agent, prompt: &str, file: &Path) {
     let by = if agent.prompt == PromptBy::Argv && prompt.len() > LONGEST_ARGUMENT {
         agent.long_prompt
@@ -174,6 +197,15 @@ mod tests {
         ] {
             assert_eq!(line(id, "fix", asked).unwrap().argv.join(" "), expected);
         }
+    }
+
+    #[test]
+    fn a_session_is_resumed_where_it_was() {
+        let agents = Agents::default();
+        let resume = |id: &str| resume(agents.get(id).unwrap(), "s-1", "/w/ada's shop");
+        let claude = r"cd '/w/ada'\''s shop' && claude --resume s-1";
+        assert_eq!(resume("claude").as_deref(), Some(claude));
+        assert_eq!(resume("shell"), None);
     }
 
     #[test]

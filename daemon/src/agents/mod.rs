@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use hostler_proto::automation::Autonomy;
 use serde::Deserialize;
 
-pub use command::{CommandError, CommandLine, LONGEST_ARGUMENT, command_line};
+pub use command::{CommandError, CommandLine, LONGEST_ARGUMENT, command_line, resume};
 pub use output::{Reader, Report};
 
 /// One agent CLI.

@@ -121,6 +121,7 @@ pub(super) mod tests {
                 queued_at: UtcMillis(0),
                 workspace_id: None,
                 branch: None,
+                preparing_at: None,
                 state: RunState::Queued,
             },
             automation: AutomationSpec {

@@ -9,7 +9,7 @@ use hostler_proto::workspace::WorkspaceState;
 
 use super::task::{Runs, wrong};
 use super::{outcome, place, retention};
-use crate::agents::{Reader, Report};
+use crate::agents::{Reader, Report, resume};
 use crate::clock;
 use crate::store::runs::{self as rows, RunRow};
 use crate::supervisor::record::{Exit, Grace};
@@ -29,10 +29,18 @@ impl Runs {
             Some(place) => place::changes(&self.0.context, place).await,
             None => Outcome::default(),
         };
-        let finished = outcome::finished(exit, report, &changes);
+        let mut finished = outcome::finished(exit, report, &changes);
+        finished.outcome.resume = self.resume(&row, &finished.outcome);
         let setup_failed = exit.agent().is_none() && !exit.steps.is_empty();
         let log = (exit.log_bytes, exit.log_crc32);
         self.settle(row, finished, log, setup_failed).await
+    }
+
+    /// How to go on with the agent's session by hand.
+    fn resume(&self, row: &RunRow, outcome: &Outcome) -> Option<String> {
+        let agent = self.0.machine.agents.get(&row.automation.agent)?;
+        let place = row.place.as_ref()?;
+        resume(agent, outcome.session_id.as_ref()?, &place.path)
     }
 
     /// What the agent said, from its standard output.

@@ -560,6 +560,7 @@ impl Plan {
             queued_at: now,
             workspace_id: None,
             branch: None,
+            preparing_at: None,
             state,
         }
     }

@@ -214,6 +214,7 @@ fn run(state: RunState) -> RunView {
             queued_at: AT,
             workspace_id: Some(WorkspaceId(Uuid::nil())),
             branch: None,
+            preparing_at: None,
             state,
         },
         host_id: HostId(Uuid::nil()),

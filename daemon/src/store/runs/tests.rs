@@ -50,6 +50,7 @@ fn run(number: u128, scheduled_for: i64) -> Run {
         queued_at: UtcMillis(scheduled_for + 5),
         workspace_id: None,
         branch: None,
+        preparing_at: None,
         state: RunState::Queued,
     }
 }
