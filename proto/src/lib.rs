@@ -16,5 +16,6 @@ pub mod project;
 pub mod run;
 pub mod schedule;
 pub mod time;
+pub mod transcript;
 pub mod version;
 pub mod workspace;

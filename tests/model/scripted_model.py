@@ -16,6 +16,7 @@ A script is a list of steps, one per turn of the model:
     {"tool": "hosts_list", "input": {..}}                      call a tool
     {"text": "Now the edit.", "tool": "Write", "input": {..}}  say something, then call a tool
     {"text": "done"}                                           say something and end
+    {"status": 529, "error": "overloaded_error", "message": "Overloaded"}   refuse with a status
     "delay": seconds beside any of them waits before answering
 
 * The step is the number of tool results already in the request. The server keeps no state, so
@@ -50,11 +51,12 @@ class Turn:
 
 @dataclass
 class Reply:
-    """What the model answers: a text, a tool call, or both in this order."""
+    """What the model answers: a text, a tool call, or both in this order; or a refusal."""
 
     text: str | None = None
     tool: str | None = None
     input: dict | None = None
+    refusal: dict | None = None
 
 
 class Script:
@@ -73,6 +75,8 @@ class Script:
             return Reply(text="script finished")
         step = self.steps[at]
         time.sleep(step.get("delay", 0))
+        if "status" in step:
+            return Reply(refusal=step)
         text = fill(step["text"], turn) if "text" in step else None
         if "tool" not in step:
             return Reply(text=text)
@@ -311,6 +315,16 @@ def wire_format(path):
     return Gemini if "enerateContent" in path else None
 
 
+def refusal_body(wire, step):
+    """An error as the format's own service words it."""
+    kind, message = step.get("error", "error"), step.get("message", "refused")
+    if wire is Anthropic:
+        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": new_id("req_")}
+    if wire is Gemini:
+        return {"error": {"code": step["status"], "message": message, "status": kind}}
+    return {"error": {"message": message, "type": kind, "param": None, "code": kind}}
+
+
 # --- the server
 
 
@@ -393,6 +407,8 @@ class Handler(BaseHTTPRequestHandler):
         reply = self.server.script.reply(turn)
         self.server.record({"api": wire.name, "path": path, "model": request.get("model"), "tools": turn.tools,
                             "results": turn.results, "step": len(turn.results), "reply": vars(reply)})
+        if reply.refusal:
+            return self.send_json(reply.refusal["status"], refusal_body(wire, reply.refusal))
         answer = wire.write(request, reply)
         return self.send_events(answer) if isinstance(answer, list) else self.send_json(200, answer)
 
