@@ -14,7 +14,7 @@ use hostler_proto::time::UtcMillis;
 
 use crate::Context;
 use crate::runs::outcome;
-use crate::store::{StoreError, Tx, automations, meta, occurrences, outbox, runs};
+use crate::store::{StoreError, Tx, automations, meta, outbox, runs};
 
 pub(crate) const REVISION_KEY: &str = "desired_revision";
 pub(crate) const HASH_KEY: &str = "desired_hash";
@@ -149,11 +149,6 @@ fn acked(revision: u64, hash: String, next_seq: u64) -> SyncOutcome {
 
 async fn not_a_run(tx: &mut Tx, cancel: &RunCancel) -> Result<Failure, StoreError> {
     let run_id = cancel.run_id;
-    if occurrences::is_waiting(tx, run_id).await? {
-        let message = format!("run {run_id} still waits for the run before it");
-        return Ok(Failure::new(ErrorCode::PreconditionFailed, message)
-            .hint("Pause the automation: that drops what waits."));
-    }
     meta::set(tx, &cancelled_key(run_id), &cancel.requested_by).await?;
     let message = format!("this host knows no run {run_id}");
     Ok(Failure::new(ErrorCode::NotFound, message))

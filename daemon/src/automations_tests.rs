@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
+use hostler_proto::automation::{
+    AutomationSpec, CatchUp, Overlap, Policies, RunTarget, ScheduleSpec,
+};
 use hostler_proto::event::Event;
 use hostler_proto::ids::AutomationId;
 use hostler_proto::run::{Finished, Outcome, RunResult};
@@ -11,10 +13,12 @@ use uuid::Uuid;
 use super::*;
 use crate::clock::Now;
 use crate::scheduler::Scheduler;
+use crate::store::occurrences;
 
 /// 2026-03-02T12:00:00Z.
 const NOON: i64 = 1_772_452_800_000;
-const HOUR: i64 = 3_600_000;
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
 
 async fn context() -> (tempfile::TempDir, Context) {
     let home = tempfile::tempdir().unwrap();
@@ -320,7 +324,7 @@ async fn overlap_retries_and_deletion_hold_on_the_database() {
 async fn an_occurrence_that_waits_is_told_as_queued() {
     let (_home, context) = context().await;
     let mut wanted = spec(1, 1);
-    wanted.policies.overlap = hostler_proto::automation::Overlap::QueueOne;
+    wanted.policies.overlap = Overlap::QueueOne;
     apply(&context, step(0, 1, vec![wanted], &[(1, 1)]))
         .await
         .unwrap();
@@ -331,18 +335,10 @@ async fn an_occurrence_that_waits_is_told_as_queued() {
     let id = |hour: i64| RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + hour * HOUR), 1);
     let queued = |event: &Event| matches!(event, Event::RunChanged(run) if run.id == id(1) && run.state == RunState::Queued);
     assert!(events(&context).await.iter().any(queued));
-    assert!(context.store.run(id(1)).await.unwrap().is_none());
+    assert!(context.store.run(id(1)).await.unwrap().unwrap().waiting);
     // Stated with every hello: what is not stated is taken for lost.
     let marks = context.store.run_marks(9).await.unwrap();
     assert!(marks.contains(&(id(1), "queued".to_owned())), "{marks:?}");
-    let mut tx = context.store.begin().await.unwrap();
-    let cancel = RunCancel {
-        run_id: id(1),
-        requested_by: "ada".into(),
-    };
-    let refused = cancel_run(&mut tx, &cancel).await.unwrap().unwrap_err();
-    assert_eq!(refused.code, ErrorCode::PreconditionFailed);
-    drop(tx);
     finish(
         &context,
         id(0),
@@ -350,6 +346,122 @@ async fn an_occurrence_that_waits_is_told_as_queued() {
         UtcMillis(NOON + HOUR + 1),
     )
     .await;
+    let mut edited = spec(1, 2);
+    edited.policies.overlap = Overlap::QueueOne;
+    apply(&context, step(1, 2, vec![edited], &[(1, 2)]))
+        .await
+        .unwrap();
+    // Also after a restart, and as it was claimed.
+    let mut scheduler = loaded(&context, at(NOON + HOUR + 1)).await;
     batch(&context, &mut scheduler, at(NOON + HOUR + 2)).await;
-    assert!(context.store.run(id(1)).await.unwrap().is_some());
+    let row = context.store.run(id(1)).await.unwrap().unwrap();
+    assert!(!row.waiting);
+    assert_eq!((row.run.rule_revision, row.automation.revision), (1, 1));
+}
+
+#[tokio::test]
+async fn an_occurrence_that_waits_can_be_cancelled() {
+    let (_home, context) = context().await;
+    let mut wanted = spec(1, 1);
+    wanted.policies.overlap = Overlap::QueueOne;
+    apply(&context, step(0, 1, vec![wanted], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    for now in [NOON, NOON + HOUR] {
+        batch(&context, &mut scheduler, at(now)).await;
+    }
+    let id = |hour: i64| RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + hour * HOUR), 1);
+    let mut tx = context.store.begin().await.unwrap();
+    let cancel = RunCancel {
+        run_id: id(1),
+        requested_by: "ada".into(),
+    };
+    let taken = cancel_run(&mut tx, &cancel).await.unwrap().unwrap();
+    let already_over = false;
+    let run_id = id(1);
+    assert_eq!(
+        taken,
+        Reply::RunCancelled {
+            run_id,
+            already_over
+        }
+    );
+    context.store.commit(tx).await.unwrap();
+    let row = context.store.run(id(1)).await.unwrap().unwrap();
+    assert_eq!(row.cancel_requested.as_deref(), Some("ada"));
+    finish(
+        &context,
+        id(1),
+        RunResult::Cancelled,
+        UtcMillis(NOON + HOUR + 1),
+    )
+    .await;
+    for (now, word) in [(2 * HOUR, "queued"), (3 * HOUR, "skipped")] {
+        batch(&context, &mut scheduler, at(NOON + now)).await;
+        let events = events(&context).await;
+        let run = RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + now), 1);
+        let told = |event: &Event| matches!(event, Event::RunChanged(told) if told.id == run && told.state.word() == word);
+        assert!(events.iter().any(told), "{word}: {events:?}");
+    }
+    let mut tx = context.store.begin().await.unwrap();
+    automations::mark_deleted(&mut tx, spec(1, 1).id)
+        .await
+        .unwrap();
+    context.store.commit(tx).await.unwrap();
+    batch(&context, &mut scheduler, at(NOON + 3 * HOUR + 1)).await;
+    let row = context.store.run(id(2)).await.unwrap().unwrap();
+    assert_eq!(row.run.state.word(), "skipped", "deleted while it waited");
+}
+
+/// A day after a row that stands for many instants, the clock shows the day before again.
+#[tokio::test]
+async fn what_a_set_back_clock_misses_again_is_recorded_beside_what_was() {
+    let (_home, context) = context().await;
+    let mut wanted = spec(1, 1);
+    wanted.policies.catch_up = CatchUp::Skip;
+    apply(&context, step(0, 1, vec![wanted], &[(1, 1)]))
+        .await
+        .unwrap();
+    let mut scheduler = loaded(&context, at(NOON - 5)).await;
+    for hour in [0, 1] {
+        batch(&context, &mut scheduler, at(NOON + hour * HOUR)).await;
+        let run = RunId::of_occurrence(spec(1, 1).id, UtcMillis(NOON + hour * HOUR), 1);
+        finish(
+            &context,
+            run,
+            RunResult::Succeeded,
+            UtcMillis(NOON + hour * HOUR + 1),
+        )
+        .await;
+    }
+    batch(&context, &mut scheduler, at(NOON + HOUR + 2)).await;
+    // Set back to before noon, then asleep until past three.
+    let back = Now {
+        wall: UtcMillis(NOON - HOUR),
+        ..at(NOON + HOUR + 3)
+    };
+    batch(&context, &mut scheduler, back).await;
+    let later = Now {
+        wall: UtcMillis(NOON + 3 * HOUR + MINUTE * 2),
+        boot_ms: back.boot_ms + (4 * HOUR + 2 * MINUTE).unsigned_abs(),
+        ..back
+    };
+    batch(&context, &mut scheduler, later).await;
+    let missed = |event: Event| {
+        let Event::RunChanged(run) = event else {
+            return None;
+        };
+        let RunState::Skipped { count, until, .. } = run.state else {
+            return None;
+        };
+        Some((run.scheduled_for, count, until))
+    };
+    let missed: Vec<_> = events(&context)
+        .await
+        .into_iter()
+        .filter_map(missed)
+        .collect();
+    let (first, last) = (UtcMillis(NOON + 2 * HOUR), UtcMillis(NOON + 3 * HOUR));
+    assert_eq!(missed, [(first, 2, Some(last))]);
 }

@@ -28,7 +28,8 @@ pub(crate) struct Catalog {
     pub(crate) runs: BTreeMap<RunId, (usize, Run)>,
     pub(crate) logs: BTreeMap<RunId, LogEntry>,
     pub(crate) open: BTreeMap<CommandId, Open>,
-    pub(crate) refused: Vec<(usize, u64, String)>,
+    /// Events never taken, as the catalog keeps them: host, number, what it is about.
+    pub(crate) refused: Vec<(usize, u64, Event)>,
     /// Runs that went on after their end had been told.
     pub(crate) revived: Vec<RunId>,
     /// Automations that were ever handed over from one host to another.
@@ -235,9 +236,9 @@ impl Catalog {
         }
         for item in items.iter().filter(|item| item.seq > stored.acked) {
             let event: Event = serde_json::from_value(item.event.clone()).unwrap();
-            if !self.apply(host, event) {
+            if !self.apply(host, event.clone()) {
                 let reason = "it is about something that is not this host's".to_owned();
-                self.refused.push((host, item.seq, reason.clone()));
+                self.refused.push((host, item.seq, event));
                 stored.refused.push((item.seq, reason));
             }
         }

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hostler_daemon::scheduler::{Effects, Ended, Facts, PlanState, Record, Retry, Rule, Step};
+use hostler_daemon::scheduler::{
+    Effects, Ended, Facts, PlanState, Record, Retry, Rule, Step, Taken,
+};
 use hostler_daemon::store::runs::RunRow;
 use hostler_proto::automation::AutomationSpec;
 use hostler_proto::command::{Reply, RunCancel, RunStart};
@@ -113,16 +115,37 @@ impl Disk {
         interest.extend(ended.iter().map(|ended| ended.automation_id));
         let mut going: BTreeMap<AutomationId, Vec<RunId>> = BTreeMap::new();
         for row in self.unfinished() {
-            if interest.contains(&row.run.automation_id) {
+            if interest.contains(&row.run.automation_id) && !row.waiting {
                 let of = going.entry(row.run.automation_id).or_default();
                 of.push(row.run.id);
             }
         }
+        let taken = interest.iter().map(|id| (*id, self.taken(*id))).collect();
         Facts {
             changed,
             ended,
             going,
+            taken,
         }
+    }
+
+    /// Rows beyond what the automation's plan has come to.
+    fn taken(&self, id: AutomationId) -> Taken {
+        let mut taken = Taken::default();
+        let Some(row) = self.automations.get(&id).filter(|_| self.keys) else {
+            return taken;
+        };
+        let come_to = match row.plan.planned_revision {
+            0 => row.spec.plan_after,
+            _ => row.plan.cursor,
+        };
+        for ((_, at), row) in self.occurrences.range((id, i64::MIN)..=(id, i64::MAX)) {
+            let last = UtcMillis(row.until * 1000);
+            if last > come_to {
+                taken.push(UtcMillis(at * 1000), last);
+            }
+        }
+        taken
     }
 
     fn record(&self, row: &AutomationRow) -> Record {
@@ -152,7 +175,7 @@ impl Disk {
 
     fn ended(&self) -> Vec<Ended> {
         let open = self.occurrences.iter();
-        let open = open.filter(|(_, row)| row.stage == Stage::Open);
+        let open = open.filter(|(_, row)| matches!(row.stage, Stage::Open | Stage::Waiting));
         open.filter_map(|((id, at), row)| {
             let run = &self.runs.get(&row.run_id)?.row.run;
             let (result, finished_at) = match &run.state {
@@ -229,7 +252,7 @@ impl Disk {
             Step::Settle { scheduled_at } => {
                 let row = self.occurrences.get_mut(&at(scheduled_at));
                 let pending =
-                    |row: &&mut Occurrence| matches!(row.stage, Stage::Open | Stage::Retrying(_));
+                    |row: &&mut Occurrence| !matches!(row.stage, Stage::Done | Stage::Skipped(_));
                 if let Some(row) = row.filter(pending) {
                     row.stage = Stage::Done;
                 }
@@ -257,6 +280,11 @@ impl Disk {
             until: at,
         };
         self.occurrences.insert(key, row);
+        let waiting = self.runs.get_mut(&run.id);
+        if let Some(entry) = waiting.filter(|entry| entry.row.waiting) {
+            entry.row.waiting = false;
+            return;
+        }
         let known = self.automations.get(&run.automation_id);
         if let Some(row) = known.filter(|row| !row.deleted) {
             self.insert_run(run.clone(), row.spec.clone());
@@ -276,7 +304,14 @@ impl Disk {
             until: seconds,
         };
         self.occurrences.insert(key, row);
-        self.tell(Event::RunChanged(Box::new(run.clone())));
+        let known = self.automations.get(&run.automation_id);
+        if let Some(row) = known.filter(|row| !row.deleted) {
+            self.insert_run(run.clone(), row.spec.clone());
+            let entry = self.runs.get_mut(&run.id);
+            if let Some(entry) = entry.filter(|entry| !entry.row.run.state.is_final()) {
+                entry.row.waiting = true;
+            }
+        }
     }
 
     fn skip(&mut self, run: &Run) {
@@ -296,6 +331,12 @@ impl Disk {
             until: until.map_or(at, |until| until.0.div_euclid(1000)),
         };
         self.occurrences.insert(key, row);
+        let waiting = |entry: &&RunEntry| entry.row.waiting && !entry.row.run.state.is_final();
+        if let Some(entry) = self.runs.get(&run.id).filter(waiting) {
+            let mut ended = entry.row.run.clone();
+            ended.state = run.state.clone();
+            return self.update_run(&ended);
+        }
         self.tell(Event::RunChanged(Box::new(run.clone())));
     }
 
@@ -324,6 +365,7 @@ impl Disk {
             place: None,
             launched_at: None,
             cancel_requested: None,
+            waiting: false,
         };
         let entry = RunEntry {
             row,

@@ -9,7 +9,7 @@ use hostler_proto::link::host::{
 };
 
 use crate::control::SERVER;
-use crate::disk::{RunEntry, Stage};
+use crate::disk::RunEntry;
 use crate::machine::{Around, Died, Host};
 use crate::network::{ConnId, Frame, Network, Way};
 use crate::processes::log_bytes;
@@ -126,20 +126,13 @@ impl Host {
             state: entry.row.run.state.word().to_owned(),
             log_end: self.processes.written(entry.row.run.id),
         };
-        let waiting = self.disk.occurrences.values();
-        let waiting = waiting.filter(|row| row.stage == Stage::Waiting);
-        let waiting = waiting.map(|row| RunMark {
-            run_id: row.run_id,
-            state: "queued".to_owned(),
-            log_end: 0,
-        });
         HelloFacts {
             boot_id: self.boot.to_string(),
             start_counter: self.disk.starts,
             applied_revision: self.disk.revision,
             applied_hash: self.disk.hash.clone(),
             next_seq: self.disk.last_seq + 1,
-            runs: rows.into_iter().map(mark).chain(waiting).collect(),
+            runs: rows.into_iter().map(mark).collect(),
             ..HelloFacts::default()
         }
     }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use hostler_proto::automation::AutomationSpec;
 use hostler_proto::event::Event;
-use hostler_proto::ids::AutomationId;
+use hostler_proto::ids::{AutomationId, RunId};
 use hostler_proto::run::{RunState, Trigger};
 use hostler_proto::schedule::{Schedule, ScheduleText};
 use hostler_proto::time::UtcMillis;
 
 use crate::catalog::{Catalog, last_instant};
 use crate::control::Control;
-use crate::disk::{Disk, Occurrence, Stage};
+use crate::disk::{Occurrence, Stage};
 use crate::machine::Host;
 use crate::processes::log_bytes;
 use crate::world::World;
@@ -131,7 +131,7 @@ pub(crate) fn at_rest(world: &World) -> Result<(), String> {
 /// The catalog's record of each run and of each skipped occurrence is the host's.
 fn same_runs(host: &Host, world: &World) -> Result<(), String> {
     let (at, catalog) = (host.index, &world.control.catalog);
-    let refused = refused_runs(&host.disk);
+    let refused = refused_runs(catalog);
     for (id, entry) in &host.disk.runs {
         match catalog.runs.get(id) {
             Some((of, run)) if *of == at && *run == entry.row.run => {}
@@ -163,19 +163,17 @@ fn same_runs(host: &Host, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn refused_runs(disk: &Disk) -> Vec<hostler_proto::ids::RunId> {
-    let events = disk.quarantined.values();
-    events
-        .filter_map(|event| match event {
-            Event::RunChanged(run) => Some(run.id),
-            Event::AutomationChanged(_)
-            | Event::HostChanged(_)
-            | Event::ProjectChanged(_)
-            | Event::ProjectRemoved { .. }
-            | Event::WorkspaceChanged(_)
-            | Event::WorkspaceRemoved { .. } => None,
-        })
-        .collect()
+fn refused_runs(catalog: &Catalog) -> Vec<RunId> {
+    let run = |(_, _, event): &(usize, u64, Event)| match event {
+        Event::RunChanged(run) => Some(run.id),
+        Event::AutomationChanged(_)
+        | Event::HostChanged(_)
+        | Event::ProjectChanged(_)
+        | Event::ProjectRemoved { .. }
+        | Event::WorkspaceChanged(_)
+        | Event::WorkspaceRemoved { .. } => None,
+    };
+    catalog.refused.iter().filter_map(run).collect()
 }
 
 fn same_logs(host: &Host, world: &World) -> Result<(), String> {
@@ -253,16 +251,18 @@ fn nothing_invented(world: &World) -> Result<(), String> {
 }
 
 fn nothing_refused(world: &World) -> Result<(), String> {
-    for (host, seq, reason) in &world.control.catalog.refused {
-        let event = world.hosts[*host].disk.quarantined.get(seq);
+    for (host, seq, event) in &world.control.catalog.refused {
         let about = match event {
-            Some(Event::RunChanged(run)) => Some(run.automation_id),
-            Some(_) | None => None,
+            Event::RunChanged(run) => Some(run.automation_id),
+            Event::AutomationChanged(_)
+            | Event::HostChanged(_)
+            | Event::ProjectChanged(_)
+            | Event::ProjectRemoved { .. }
+            | Event::WorkspaceChanged(_)
+            | Event::WorkspaceRemoved { .. } => None,
         };
         if !about.is_some_and(|id| may_double(world, id)) {
-            return Err(format!(
-                "event {seq} of host {host} was refused: {reason}: {event:?}"
-            ));
+            return Err(format!("event {seq} of host {host} was refused: {event:?}"));
         }
     }
     Ok(())

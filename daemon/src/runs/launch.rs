@@ -147,6 +147,7 @@ pub(super) mod tests {
             place: None,
             launched_at: None,
             cancel_requested: None,
+            waiting: false,
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Seen {
 /// What to do with a run that nobody in this daemon works on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Nothing: it is over.
+    /// Nothing: it is over, or waits for the run before it.
     Nothing,
     /// It has not begun: start it when there is room.
     Start,
@@ -67,6 +67,7 @@ pub fn next(row: &RunRow, seen: Seen) -> Next {
         return Next::CancelUnlaunched { by: by.clone() };
     }
     match row.run.state {
+        RunState::Queued if row.waiting => Next::Nothing,
         RunState::Queued => Next::Start,
         RunState::Preparing { .. } => Next::Prepare,
         // A process without a launch cannot be: such a row was not written by this program.
@@ -119,6 +120,16 @@ mod tests {
             assert_eq!(next(&row, seen(false, Some(exit()))), finish);
             assert_eq!(next(&row, seen(true, Some(exit()))), finish);
         }
+    }
+
+    #[test]
+    fn what_waits_does_not_start_and_can_be_cancelled() {
+        let mut row = launch::tests::row("shell", "true");
+        row.waiting = true;
+        assert_eq!(next(&row, seen(false, None)), Next::Nothing);
+        row.cancel_requested = Some("ada".into());
+        let cancel = Next::CancelUnlaunched { by: "ada".into() };
+        assert_eq!(next(&row, seen(false, None)), cancel);
     }
 
     #[test]

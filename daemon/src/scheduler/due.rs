@@ -3,6 +3,9 @@
 
 use hostler_proto::schedule::Schedule;
 use hostler_proto::time::UtcMillis;
+use sha2::{Digest, Sha256};
+
+use super::state::Rule;
 
 /// A start that comes later than this is a missed one.
 pub(super) const GRACE_MS: i64 = 60_000;
@@ -12,6 +15,8 @@ const CATCH_UP_WITHIN_MS: i64 = 7 * 24 * 3_600_000;
 const CATCH_UP_MOST: usize = 10;
 /// Missed instants are counted this far: two years of a rule that fires each minute.
 const COUNT_MOST: u32 = 1_000_000;
+/// The largest jitter, seconds.
+const MOST_JITTER_SECONDS: u32 = 900;
 /// On-time instants lie within a minute; a schedule gives at most a few.
 const ON_TIME_MOST: usize = 64;
 
@@ -118,4 +123,19 @@ impl Range {
         let before = schedule.latest_at_or_before(at.plus_ms(-1000).to_timestamp())?;
         Some(UtcMillis::from(before)).filter(|before| *before >= self.first)
     }
+}
+
+/// A fixed share of the jitter by the automation's id: at most a tenth of the period and 15 min.
+pub(super) fn jitter_ms(rule: &Rule, next: UtcMillis, following: Option<UtcMillis>) -> i64 {
+    let asked = i64::from(rule.policies.jitter_seconds.min(MOST_JITTER_SECONDS)) * 1000;
+    let most = following.map_or(asked, |following| asked.min(following.since(next) / 10));
+    if most <= 0 {
+        return 0;
+    }
+    let digest = Sha256::digest(rule.id.0.as_bytes());
+    let share = digest
+        .iter()
+        .take(7)
+        .fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
+    share % (most + 1)
 }

@@ -9,6 +9,8 @@
 
 mod due;
 mod plan;
+mod state;
+mod taken;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,8 @@ use hostler_proto::time::UtcMillis;
 
 use crate::clock::Now;
 use plan::{Moment, Plan};
-pub use plan::{PlanState, Retry, Rule};
+pub use state::{PlanState, Retry, Rule};
+pub use taken::Taken;
 
 /// Automations advanced in one batch; the rest follow in the next.
 const BATCH: usize = 256;
@@ -62,6 +65,8 @@ pub struct Facts {
     /// Unfinished runs by automation, for at least those in [`Scheduler::interest`], `changed` and
     /// `ended`.
     pub going: BTreeMap<AutomationId, Vec<RunId>>,
+    /// For the same automations: instants ahead of the plan that have a row already.
+    pub taken: BTreeMap<AutomationId, Taken>,
 }
 
 /// An attempt of an occurrence that ended.
@@ -209,8 +214,11 @@ impl Scheduler {
 
     /// One batch: everything that changed, and everything that is due (at most 256 automations).
     pub fn handle(&mut self, facts: Facts, now: Now) -> Effects {
+        // What the facts were read for; a clock that was set makes more due in the next batch.
+        let interest = self.interest(now.wall);
         self.watch_clock(now);
         let mut drafts = Drafts::new();
+        let mut taken = facts.taken;
         for (id, before) in std::mem::take(&mut self.dirty) {
             draft(&mut drafts, id, Some(&before));
         }
@@ -218,9 +226,10 @@ impl Scheduler {
             self.settle(ended, now.wall, &mut drafts);
         }
         for record in facts.changed {
-            self.change(record, now.wall, &mut drafts);
+            let taken = taken.get(&record.rule.id).cloned().unwrap_or_default();
+            self.change(record, taken, now.wall, &mut drafts);
         }
-        for id in self.interest(now.wall) {
+        for id in interest {
             draft(&mut drafts, id, self.plans.get(&id).map(|plan| &plan.state));
         }
         let moment = Moment {
@@ -229,7 +238,8 @@ impl Scheduler {
         };
         let changes = drafts.into_iter().filter_map(|(id, draft)| {
             let going = facts.going.get(&id).map_or(&[][..], Vec::as_slice);
-            self.advance(id, draft, going, moment)
+            let taken = taken.remove(&id).unwrap_or_default();
+            self.advance(id, draft, (going, taken), moment)
         });
         Effects {
             changes: changes.collect(),
@@ -247,7 +257,7 @@ impl Scheduler {
         }
     }
 
-    fn change(&mut self, record: Record, now: UtcMillis, drafts: &mut Drafts) {
+    fn change(&mut self, record: Record, taken: Taken, now: UtcMillis, drafts: &mut Drafts) {
         let id = record.rule.id;
         let known = self.plans.get(&id).map(|plan| &plan.state);
         let draft = draft(drafts, id, known.or(Some(&record.state)));
@@ -257,6 +267,7 @@ impl Scheduler {
             plan.resume(record.waiting, record.retries);
             plan
         });
+        plan.taken = taken;
         if record.deleted {
             plan.retire(now, &mut draft.steps);
             draft.deleted = true;
@@ -270,7 +281,7 @@ impl Scheduler {
         &mut self,
         id: AutomationId,
         mut draft: Draft,
-        going: &[RunId],
+        (going, taken): (&[RunId], Taken),
         moment: Moment,
     ) -> Option<Change> {
         let plan = self.take(id).filter(|_| !draft.deleted);
@@ -283,6 +294,7 @@ impl Scheduler {
                 status,
             });
         };
+        plan.taken = taken;
         plan.advance(going, moment, &mut draft.steps);
         let status = Some(plan.status()).filter(|_| {
             !draft

@@ -5,90 +5,19 @@
 
 use std::collections::VecDeque;
 
-use hostler_proto::automation::{
-    AutomationSpec, AutomationStatus, CatchUp, Overlap, Policies, ScheduleSpec, StopReason,
-};
-use hostler_proto::ids::{AutomationId, RunId};
+use hostler_proto::automation::{AutomationStatus, CatchUp, Overlap, ScheduleSpec, StopReason};
+use hostler_proto::ids::RunId;
 use hostler_proto::run::{Run, RunResult, RunState, SkipReason, Trigger};
 use hostler_proto::schedule::{Schedule, ScheduleText};
 use hostler_proto::time::UtcMillis;
-use sha2::{Digest, Sha256};
 
-use super::due::{Due, Range};
+use super::due::{Due, Range, jitter_ms};
+use super::state::{PlanState, Retry, Rule};
+use super::taken::Taken;
 use super::{Ended, Step};
 
 /// Minutes from the end of a failed attempt to the next one.
 const RETRY_AFTER_MINUTES: [i64; 3] = [1, 5, 15];
-/// The largest jitter, seconds.
-const MOST_JITTER_SECONDS: u32 = 900;
-
-/// What planning needs of an [`AutomationSpec`]; the prompt stays in the database.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Identity.
-    pub id: AutomationId,
-    /// Revision of the spec.
-    pub revision: u64,
-    /// False while paused by a user.
-    pub enabled: bool,
-    /// Only instants after this are planned.
-    pub plan_after: UtcMillis,
-    /// Agent of its runs.
-    pub agent: String,
-    /// Version of its prompt.
-    pub prompt_version: u32,
-    /// Its policies.
-    pub policies: Policies,
-    /// Its schedule as written.
-    pub schedule: ScheduleSpec,
-}
-
-impl From<AutomationSpec> for Rule {
-    fn from(spec: AutomationSpec) -> Self {
-        Self {
-            id: spec.id,
-            revision: spec.revision,
-            enabled: spec.enabled,
-            plan_after: spec.plan_after,
-            agent: spec.agent,
-            prompt_version: spec.prompt_version,
-            policies: spec.policies,
-            schedule: spec.schedule,
-        }
-    }
-}
-
-/// The stored part of a plan.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PlanState {
-    /// The revision this plan was made for; 0 is none yet.
-    pub planned_revision: u64,
-    /// The `plan_after` this plan was made for.
-    pub planned_after: UtcMillis,
-    /// Every instant up to here is claimed or recorded.
-    pub cursor: UtcMillis,
-    /// The next instant.
-    pub next_at: Option<UtcMillis>,
-    /// When that is started: jitter added.
-    pub due_at: Option<UtcMillis>,
-    /// Occurrences started so far.
-    pub starts: u32,
-    /// Occurrences failed in a row.
-    pub failures: u32,
-    /// Why the host stopped planning it by itself.
-    pub stopped: Option<StopReason>,
-}
-
-/// A further attempt of a failed occurrence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// The occurrence.
-    pub scheduled_at: UtcMillis,
-    /// Number of the coming attempt, from 2.
-    pub attempt: u32,
-    /// When it starts.
-    pub at: UtcMillis,
-}
 
 /// The time of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +37,8 @@ pub(super) struct Plan {
     /// Compiled when first needed.
     schedule: Option<Schedule>,
     held_until: Option<UtcMillis>,
+    /// What of the future has a row already, as far as this batch needs it.
+    pub(super) taken: Taken,
     /// Under which time the scheduler has it in its queue.
     pub(super) indexed_at: Option<UtcMillis>,
 }
@@ -121,6 +52,7 @@ impl Plan {
             retries: Vec::new(),
             schedule: None,
             held_until: None,
+            taken: Taken::default(),
             indexed_at: None,
         }
     }
@@ -171,6 +103,7 @@ impl Plan {
 
     /// An attempt ended: a retry, a failure that counts, or the end of a row of failures.
     pub(super) fn settle(&mut self, ended: &Ended, now: UtcMillis, out: &mut Vec<Step>) {
+        self.stop_waiting(ended.scheduled_at);
         // A lost run is a failure, but never silently run again.
         let again = match ended.result {
             Some(RunResult::Failed | RunResult::TimedOut | RunResult::Stalled) => {
@@ -192,6 +125,17 @@ impl Plan {
                 self.count_failure(now, out);
             }
             Some(RunResult::Cancelled) | None => {}
+        }
+    }
+
+    /// An occurrence that waited will not start: somebody cancelled it.
+    fn stop_waiting(&mut self, at: UtcMillis) {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| *waiting != at);
+        let finished = matches!(self.state.stopped, Some(StopReason::Finished));
+        if self.waiting.len() < before && finished && self.starts_left() {
+            self.state.stopped = None;
+            self.plan_next();
         }
     }
 
@@ -295,7 +239,7 @@ impl Plan {
         }
         let in_order = !caught_up.is_empty() && self.rule.policies.catch_up == CatchUp::All;
         for at in caught_up.into_iter().chain(due.on_time) {
-            if self.starts_left() {
+            if self.starts_left() && !self.taken.is_key(at) {
                 self.admit(at, in_order, moment.now, going, out);
             }
         }
@@ -314,7 +258,7 @@ impl Plan {
         let Some(missed) = due.missed else {
             return Vec::new();
         };
-        match self.rule.policies.catch_up {
+        let mut newest = match self.rule.policies.catch_up {
             // An instant that is on time is fresher than any missed one.
             CatchUp::Latest if due.on_time.is_empty() => missed.recent(now),
             CatchUp::Skip | CatchUp::Latest => Vec::new(),
@@ -322,7 +266,10 @@ impl Plan {
                 .compiled()
                 .map(|schedule| missed.newest(schedule))
                 .unwrap_or_default(),
-        }
+        };
+        // What ran or is on record as missed was decided before.
+        newest.retain(|at| !self.taken.covers(*at));
+        newest
     }
 
     fn record_missed(
@@ -332,14 +279,24 @@ impl Plan {
         now: UtcMillis,
         out: &mut Vec<Step>,
     ) {
-        let rest = match caught_up.first() {
-            None => Some(missed),
-            Some(first) => self
-                .compiled()
-                .and_then(|schedule| missed.before(*first, caught_up.len(), schedule)),
+        let taken = std::mem::take(&mut self.taken);
+        let rest = match (caught_up.first(), self.compiled()) {
+            (None, Some(schedule)) => taken.gaps(missed, schedule),
+            (Some(first), Some(schedule)) if !taken.touches(missed) => missed
+                .before(*first, caught_up.len(), schedule)
+                .into_iter()
+                .collect(),
+            (Some(first), Some(schedule)) => {
+                let (after, until) = (missed.first.plus_ms(-1), first.plus_ms(-1));
+                let rest = Range::between(schedule, after, until);
+                rest.map(|rest| taken.gaps(rest, schedule))
+                    .unwrap_or_default()
+            }
+            (_, None) => Vec::new(),
         };
-        if let Some(rest) = rest {
-            self.skip(rest, SkipReason::Missed, now, out);
+        self.taken = taken;
+        for range in rest {
+            self.skip(range, SkipReason::Missed, now, out);
         }
     }
 
@@ -486,10 +443,13 @@ impl Plan {
             SkipReason::Paused
         };
         let cursor = self.state.cursor;
-        let range = self
-            .compiled()
-            .and_then(|schedule| Range::between(schedule, cursor, until));
-        if let Some(range) = range {
+        let taken = std::mem::take(&mut self.taken);
+        let ranges = self.compiled().and_then(|schedule| {
+            let range = Range::between(schedule, cursor, until)?;
+            Some(taken.gaps(range, schedule))
+        });
+        self.taken = taken;
+        for range in ranges.unwrap_or_default() {
             self.skip(range, reason, now, out);
         }
     }
@@ -575,19 +535,4 @@ fn text_of(spec: &ScheduleSpec) -> ScheduleText {
         exdates: instants(&spec.exdates),
         rdates: instants(&spec.rdates),
     }
-}
-
-/// A fixed share of the jitter by the automation's id: at most a tenth of the period and 15 min.
-fn jitter_ms(rule: &Rule, next: UtcMillis, following: Option<UtcMillis>) -> i64 {
-    let asked = i64::from(rule.policies.jitter_seconds.min(MOST_JITTER_SECONDS)) * 1000;
-    let most = following.map_or(asked, |following| asked.min(following.since(next) / 10));
-    if most <= 0 {
-        return 0;
-    }
-    let digest = Sha256::digest(rule.id.0.as_bytes());
-    let share = digest
-        .iter()
-        .take(7)
-        .fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte));
-    share % (most + 1)
 }

@@ -14,7 +14,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use super::{StoreError, Tx, automations, outbox, runs};
-use crate::scheduler::{Effects, Ended, Facts, Record, Retry, Step};
+use crate::scheduler::{Effects, Ended, Facts, Record, Retry, Step, Taken};
 
 /// Who ends a run for the next one, as the run's reason shows it.
 const CANCELLED_BY: &str = "the automation's next run (overlap is cancel_previous)";
@@ -30,10 +30,12 @@ pub async fn facts(tx: &mut Tx, interest: BTreeSet<AutomationId>) -> Result<Fact
     ids.extend(changed.iter().map(|record| record.rule.id));
     ids.extend(ended.iter().map(|ended| ended.automation_id));
     let going = going(tx, &ids).await?;
+    let taken = taken(tx, &ids).await?;
     Ok(Facts {
         changed,
         ended,
         going,
+        taken,
     })
 }
 
@@ -47,16 +49,6 @@ pub async fn apply(tx: &mut Tx, effects: &Effects, now: UtcMillis) -> Result<boo
         automations::write_plan(tx, change, now).await?;
     }
     Ok(runs_changed)
-}
-
-/// Whether a run's occurrence waits for the run before it.
-pub async fn is_waiting(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT 1 FROM occurrences WHERE state = 'waiting' AND run_id = $1")
-        .bind(run.to_string())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(StoreError::at("reads a waiting occurrence"))?;
-    Ok(row.is_some())
 }
 
 /// Adds what waits and what is to be tried again to freshly read records.
@@ -90,7 +82,7 @@ pub(crate) async fn add_pending(tx: &mut Tx, records: &mut [Record]) -> Result<(
 async fn ended(tx: &mut Tx) -> Result<Vec<Ended>, StoreError> {
     sqlx::query(
         "SELECT o.automation_id, o.scheduled_at, o.attempt, r.run FROM occurrences o
-         JOIN runs r ON r.id = o.run_id WHERE o.state = 'open' AND r.final = 1",
+         JOIN runs r ON r.id = o.run_id WHERE o.state IN ('open', 'waiting') AND r.final = 1",
     )
     .fetch_all(&mut **tx)
     .await
@@ -127,7 +119,8 @@ async fn going(
     let list = serde_json::to_string(ids).map_err(StoreError::corrupt("list of automations"))?;
     let rows = sqlx::query(
         "SELECT automation_id, id FROM runs INDEXED BY runs_unfinished
-         WHERE final = 0 AND automation_id IN (SELECT value FROM json_each($1)) ORDER BY scheduled_for",
+         WHERE final = 0 AND waiting = 0 AND automation_id IN (SELECT value FROM json_each($1))
+         ORDER BY scheduled_for",
     )
     .bind(list)
     .fetch_all(&mut **tx)
@@ -139,6 +132,40 @@ async fn going(
         going.entry(automation_id(row)?).or_default().push(run);
     }
     Ok(going)
+}
+
+/// Rows beyond what each plan has come to, and the last row before, which may reach beyond it.
+async fn taken(
+    tx: &mut Tx,
+    ids: &BTreeSet<AutomationId>,
+) -> Result<BTreeMap<AutomationId, Taken>, StoreError> {
+    let mut taken: BTreeMap<AutomationId, Taken> = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(taken);
+    }
+    let list = serde_json::to_string(ids).map_err(StoreError::corrupt("list of automations"))?;
+    let rows = sqlx::query(
+        "WITH plan AS (
+             SELECT id, CASE WHEN planned_revision = 0 THEN spec ->> '$.plan_after' ELSE cursor END AS come_to
+             FROM automations WHERE id IN (SELECT value FROM json_each($1)))
+         SELECT o.automation_id, o.scheduled_at, coalesce(o.until, o.scheduled_at), plan.come_to
+         FROM plan JOIN occurrences o ON o.automation_id = plan.id
+         WHERE o.scheduled_at >= coalesce((SELECT max(b.scheduled_at) FROM occurrences b
+             WHERE b.automation_id = plan.id AND b.scheduled_at <= plan.come_to / 1000), -9223372036854775808)
+         ORDER BY o.automation_id, o.scheduled_at",
+    )
+    .bind(list)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("reads occurrences ahead of their plan"))?;
+    for row in &rows {
+        let until = UtcMillis(row.get::<i64, _>(2).saturating_mul(1000));
+        if until.0 > row.get::<i64, _>(3) {
+            let of = taken.entry(automation_id(row)?).or_default();
+            of.push(scheduled_at(row), until);
+        }
+    }
+    Ok(taken)
 }
 
 /// Writes one step; true when a run was queued or is to be ended.
@@ -182,6 +209,9 @@ async fn start(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreErro
         tracing::debug!(run = %run.id, "this occurrence was claimed before");
         return Ok(false);
     }
+    if runs::stop_waiting(tx, run.id).await? {
+        return Ok(true);
+    }
     match automations::spec(tx, run.automation_id).await? {
         Some(spec) => runs::insert(tx, run, &spec).await,
         None => Ok(false),
@@ -198,8 +228,10 @@ async fn wait(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreError
     .bind(seconds(run.scheduled_for))
     .bind(run.id.to_string())
     .bind(now.0);
-    if wrote(query.execute(&mut **tx).await)? {
-        outbox::append(tx, &Event::RunChanged(Box::new(run.clone())), now).await?;
+    if wrote(query.execute(&mut **tx).await)?
+        && let Some(spec) = automations::spec(tx, run.automation_id).await?
+    {
+        runs::insert_waiting(tx, run, &spec).await?;
     }
     Ok(false)
 }
@@ -226,7 +258,7 @@ async fn skip(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<bool, StoreError
     .bind(i64::from(*count))
     .bind(until.map(seconds))
     .bind(now.0);
-    if wrote(query.execute(&mut **tx).await)? {
+    if wrote(query.execute(&mut **tx).await)? && !runs::end_waiting(tx, run, now).await? {
         outbox::append(tx, &Event::RunChanged(Box::new(run.clone())), now).await?;
     }
     Ok(false)
@@ -247,7 +279,7 @@ async fn put_off(tx: &mut Tx, id: AutomationId, retry: &Retry) -> Result<bool, S
 async fn settle(tx: &mut Tx, id: AutomationId, at: UtcMillis) -> Result<bool, StoreError> {
     let query = sqlx::query(
         "UPDATE occurrences SET state = 'done', retry_at = NULL
-         WHERE automation_id = $1 AND scheduled_at = $2 AND state IN ('open', 'retrying')",
+         WHERE automation_id = $1 AND scheduled_at = $2 AND state IN ('waiting', 'open', 'retrying')",
     )
     .bind(id.to_string())
     .bind(seconds(at));

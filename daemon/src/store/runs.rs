@@ -27,6 +27,8 @@ pub struct RunRow {
     pub launched_at: Option<UtcMillis>,
     /// Who asked for its end.
     pub cancel_requested: Option<String>,
+    /// It waits for its automation's run before it: not to be started yet.
+    pub waiting: bool,
 }
 
 /// The folder a run works in.
@@ -90,6 +92,47 @@ pub async fn insert(
         tell(tx, run, run.queued_at).await?;
     }
     Ok(new)
+}
+
+/// Inserts a run that may not start before its automation's run before it has ended.
+pub async fn insert_waiting(
+    tx: &mut Tx,
+    run: &Run,
+    automation: &AutomationSpec,
+) -> Result<(), StoreError> {
+    insert(tx, run, automation).await?;
+    sqlx::query("UPDATE runs SET waiting = 1 WHERE id = $1 AND final = 0")
+        .bind(run.id.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("puts a run off"))?;
+    Ok(())
+}
+
+/// A run that waited may start, as it was claimed. False when there is none that waits.
+pub async fn stop_waiting(tx: &mut Tx, id: RunId) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE runs SET waiting = 0 WHERE id = $1 AND waiting = 1")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("lets a run start"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends a run that waited, in the state given and otherwise as it was claimed, and appends its
+/// event. False when there is none that waits.
+pub async fn end_waiting(tx: &mut Tx, ended: &Run, now: UtcMillis) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT run FROM runs WHERE id = $1 AND waiting = 1 AND final = 0")
+        .bind(ended.id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("reads a waiting run"))?;
+    let Some(found) = found else {
+        return Ok(false);
+    };
+    let mut run: Run = from_json("run", found.get(0))?;
+    run.state.clone_from(&ended.state);
+    update(tx, &run, now).await
 }
 
 /// Records a run's new state (and workspace) and appends its event. The answer is false, and
@@ -207,12 +250,11 @@ pub async fn is_final(tx: &mut Tx, id: RunId) -> Result<Option<bool>, StoreError
 }
 
 impl Store {
-    /// Runs going on, waiting for the run before them, or with a log not wholly delivered, newest
-    /// first, with the word of their state.
+    /// Unfinished runs and those with a log not wholly delivered, newest first, with the word of
+    /// their state.
     pub async fn run_marks(&self, limit: usize) -> Result<Vec<(RunId, String)>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, state, queued_at FROM runs WHERE final = 0 OR log_delivered = 0
-             UNION ALL SELECT run_id, 'queued', recorded_at FROM occurrences WHERE state = 'waiting'
+            "SELECT id, state FROM runs WHERE final = 0 OR log_delivered = 0
              ORDER BY queued_at DESC LIMIT $1",
         )
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -254,10 +296,10 @@ impl Store {
             .collect()
     }
 
-    /// The oldest queued runs, at most `limit`.
+    /// The oldest queued runs that may start, at most `limit`.
     pub async fn queued_runs(&self, limit: u32) -> Result<Vec<RunRow>, StoreError> {
         sqlx::query(select(
-            "WHERE final = 0 AND state = 'queued' ORDER BY scheduled_for, id LIMIT $1",
+            "WHERE final = 0 AND state = 'queued' AND waiting = 0 ORDER BY scheduled_for, id LIMIT $1",
         ))
         .bind(i64::from(limit))
         .fetch_all(self.pool())
@@ -374,7 +416,7 @@ async fn tell(tx: &mut Tx, run: &Run, now: UtcMillis) -> Result<(), StoreError> 
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!(
-        "SELECT id, run, automation, place, launched_at, cancel_requested FROM runs {rest}"
+        "SELECT id, run, automation, place, launched_at, cancel_requested, waiting FROM runs {rest}"
     ))
 }
 
@@ -389,6 +431,7 @@ fn row(row: &SqliteRow) -> Result<RunRow, StoreError> {
             .transpose()?,
         launched_at: launched_at.map(UtcMillis),
         cancel_requested: row.get(5),
+        waiting: row.get(6),
     })
 }
 

@@ -96,7 +96,7 @@ impl Host {
             if row.launched_at.is_none() && row.cancel_requested.is_some() {
                 run.finish(ended(RunResult::Cancelled, now, 0)).unwrap();
                 runs::complete_log(&mut tx, run.id, 0, 0).await.unwrap();
-            } else if row.launched_at.is_none() && places > 0 {
+            } else if row.launched_at.is_none() && !row.waiting && places > 0 {
                 places -= 1;
                 run.prepare(now).unwrap();
                 run.start(now).unwrap();

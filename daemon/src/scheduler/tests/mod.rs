@@ -158,6 +158,7 @@ impl World {
             changed: changed.collect(),
             ended: self.ended(),
             going: self.going(&interest),
+            taken: self.taken(),
         };
         self.scheduler.as_mut().unwrap().handle(facts, now)
     }
@@ -197,11 +198,30 @@ impl World {
         vec![record]
     }
 
+    fn taken(&self) -> BTreeMap<AutomationId, Taken> {
+        let mut taken = Taken::default();
+        let Some(record) = &self.record else {
+            return BTreeMap::new();
+        };
+        let come_to = match record.state.planned_revision {
+            0 => record.rule.plan_after,
+            _ => record.state.cursor,
+        };
+        for (at, row) in &self.rows {
+            let last = row.until.unwrap_or(*at);
+            if last > come_to {
+                taken.push(*at, last);
+            }
+        }
+        BTreeMap::from([(ID, taken)])
+    }
+
     fn ended(&self) -> Vec<Ended> {
-        let open = self.rows.iter().filter(|(_, row)| row.state == "open");
+        let open = self.rows.iter();
+        let open = open.filter(|(_, row)| ["open", "waiting"].contains(&row.state));
         open.filter_map(|(at, row)| {
-            let (result, finished_at) =
-                self.runs[&RunId::of_occurrence(ID, *at, row.attempt)].end?;
+            let run = RunId::of_occurrence(ID, *at, row.attempt);
+            let (result, finished_at) = self.runs.get(&run)?.end?;
             Some(Ended {
                 automation_id: ID,
                 scheduled_at: *at,
@@ -242,9 +262,8 @@ impl World {
         match step {
             Step::Start(run) => self.start(run),
             Step::Wait(run) => {
-                self.rows
-                    .entry(run.scheduled_for)
-                    .or_insert_with(|| row("waiting"));
+                let before = self.rows.insert(run.scheduled_for, row("waiting"));
+                assert_eq!(before, None, "it waits twice");
             }
             Step::Skip(run) => self.skip(run),
             Step::Retry(retry) => {
@@ -255,7 +274,8 @@ impl World {
             }
             Step::Settle { scheduled_at } => {
                 let row = self.rows.get_mut(scheduled_at).unwrap();
-                assert!(["open", "retrying"].contains(&row.state), "{row:?}");
+                let pending = ["waiting", "open", "retrying"];
+                assert!(pending.contains(&row.state), "{row:?}");
                 row.state = "done";
             }
             Step::Cancel { run_id } => self.runs.get_mut(run_id).unwrap().cancel = true,
@@ -270,9 +290,11 @@ impl World {
             Some(row) if run.attempt == 1 => row.state == "waiting",
             Some(row) => row.state == "retrying" && row.attempt + 1 == run.attempt,
         };
-        if !claimable {
-            return;
-        }
+        assert!(
+            claimable,
+            "{at} is claimed already: {:?}",
+            self.rows.get(&at)
+        );
         self.rows.insert(
             at,
             Row {
@@ -309,13 +331,21 @@ impl World {
             until,
             ..row("skipped")
         };
-        let entry = self
-            .rows
-            .entry(run.scheduled_for)
-            .or_insert_with(|| skipped.clone());
-        if entry.state == "waiting" {
-            *entry = skipped;
-        }
+        let before = self.rows.insert(run.scheduled_for, skipped);
+        let fresh = before.as_ref().is_none_or(|row| row.state == "waiting");
+        assert!(fresh, "{} was {before:?}", run.scheduled_for);
+    }
+
+    /// Somebody cancels the run of an occurrence that waits, and its row ends.
+    pub(super) fn cancel_waiting(&mut self, at: UtcMillis) {
+        let cancelled = RunRow {
+            scheduled_for: at,
+            attempt: 1,
+            end: Some((Some(RunResult::Cancelled), self.now.wall)),
+            cancel: true,
+        };
+        self.runs.insert(RunId::of_occurrence(ID, at, 1), cancelled);
+        self.settle_down();
     }
 
     /// Ends the oldest run that goes on.

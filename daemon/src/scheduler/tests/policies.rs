@@ -61,6 +61,27 @@ fn overlap_queue_one_lets_one_wait() {
 }
 
 #[test]
+fn one_that_waits_and_is_cancelled_makes_room_for_another() {
+    let mut world = World::new(
+        "FREQ=MINUTELY",
+        Policies {
+            max_runs: Some(2),
+            ..overlap(Overlap::QueueOne)
+        },
+    );
+    world.live(2 * MINUTE + 30_000);
+    assert_eq!(world.seen(), ["0 open", "1 waiting"]);
+    assert_eq!(world.plan().stopped, Some(StopReason::Finished));
+    world.cancel_waiting(UtcMillis(NOON + MINUTE));
+    assert_eq!(world.plan().stopped, None, "one start is left");
+    world.live(MINUTE);
+    world.crash();
+    world.end(RunResult::Succeeded);
+    assert_eq!(world.seen(), ["0 done", "1 done", "2 open"]);
+    assert_eq!((world.plan().failures, world.plan().starts), (0, 2));
+}
+
+#[test]
 fn overlap_cancel_previous_ends_the_old_and_then_starts() {
     let mut world = World::new("FREQ=MINUTELY", overlap(Overlap::CancelPrevious));
     world.live(3 * MINUTE);
