@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
 };
@@ -59,6 +59,72 @@ pub fn adopt_orphans() -> io::Result<()> {
 /// Whether a process left its family: nobody can, see [`adopt_orphans`].
 pub fn is_stray(_one: &ProcessFacts, _marker: &str) -> bool {
     false
+}
+
+/// Marks this process and everyone it will ever start with a number that survives a new session, an
+/// empty environment and the death of every ancestor: the limit on file locks, which is handed down
+/// on fork and exec and which the kernel has not looked at since 2.4.25, see getrlimit(2). False when
+/// the limit is not free to use (inside another marked run) or the system refuses.
+pub fn brand(mark: u64) -> bool {
+    let free = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    let marked = Rlimit {
+        current: Some(mark),
+        maximum: Some(mark),
+    };
+    rustix::process::getrlimit(Resource::Locks) == free
+        && rustix::process::setrlimit(Resource::Locks, marked).is_ok()
+}
+
+/// Whether a process descends from the one that was marked with this number.
+pub fn is_branded(pid: i32, mark: u64) -> bool {
+    let Ok(limits) = std::fs::read_to_string(format!("/proc/{pid}/limits")) else {
+        return false;
+    };
+    let own = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max file locks"));
+    own.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()) == Some(mark)
+}
+
+/// Whether nobody's terminal controls a process, from its `tty_nr`.
+pub fn is_detached(one: &ProcessFacts) -> bool {
+    let stat = std::fs::read(format!("/proc/{}/stat", one.pid)).unwrap_or_default();
+    stat_fields(&stat).is_some_and(|(_, fields)| fields.get(4) == Some(&"0"))
+}
+
+/// The numbers of this process' children, ended ones included, if its first thread started or
+/// adopted them; none where the system does not tell, see proc_tid_children(5).
+pub fn children() -> Option<Vec<i32>> {
+    let own = rustix::process::getpid().as_raw_nonzero();
+    let text = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).ok()?;
+    let numbers = text.split_ascii_whitespace();
+    Some(numbers.filter_map(|number| number.parse().ok()).collect())
+}
+
+/// CPU time of every child that was waited for, with its own children, milliseconds; none where the
+/// system does not tell.
+pub fn ended_children_cpu_ms() -> Option<u64> {
+    let stat = std::fs::read("/proc/self/stat").ok()?;
+    let fields = stat_fields(&stat)?.1;
+    let ticks: u64 = fields
+        .get(13..15)?
+        .iter()
+        .filter_map(|n| n.parse::<u64>().ok())
+        .sum();
+    Some(in_ms(ticks))
+}
+
+/// The program this process runs, also when another stands in its place by now (an upgrade).
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.is_file() {
+        path
+    } else {
+        PathBuf::from("/proc/self/exe")
+    })
 }
 
 /// Every process of this machine that can be seen, from /proc/<pid>/stat, see proc_pid_stat(5).
@@ -137,20 +203,24 @@ fn account_field(at: usize) -> Option<String> {
     account.get(at).map(|field| (*field).to_owned())
 }
 
-/// The command's name may hold anything, spaces and parentheses too: fields begin after the last `)`.
-fn parse_stat(stat: &[u8]) -> Option<ProcessFacts> {
+fn in_ms(ticks: u64) -> u64 {
+    ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// A process' number and the fields from its state on. The command's name may hold anything, spaces
+/// and parentheses too: fields begin after the last `)`.
+fn stat_fields(stat: &[u8]) -> Option<(i32, Vec<&str>)> {
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let pid = std::str::from_utf8(&stat[..open])
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid = std::str::from_utf8(&stat[..open]).ok()?.trim();
     let rest = std::str::from_utf8(stat.get(close + 1..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some((pid.parse().ok()?, rest.split_ascii_whitespace().collect()))
+}
+
+fn parse_stat(stat: &[u8]) -> Option<ProcessFacts> {
+    let (pid, fields) = stat_fields(stat)?;
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let id = |at: usize| fields.get(at)?.parse::<i32>().ok();
-    let cpu_ticks: u64 = (11..=14).filter_map(number).sum();
     Some(ProcessFacts {
         pid,
         parent: id(1)?,
@@ -158,7 +228,7 @@ fn parse_stat(stat: &[u8]) -> Option<ProcessFacts> {
         session: id(3)?,
         ended: matches!(*fields.first()?, "Z" | "X" | "x"),
         started: number(19)?,
-        cpu_ms: cpu_ticks * 1000 / rustix::param::clock_ticks_per_second().max(1),
+        cpu_ms: in_ms((11..=14).filter_map(number).sum()),
         memory_bytes: number(21)? * rustix::param::page_size() as u64,
     })
 }

@@ -44,6 +44,36 @@ pub fn is_stray(one: &ProcessFacts, marker: &str) -> bool {
     one.parent == 1 && started_with(one.pid, marker)
 }
 
+/// macOS has nothing to mark processes with: they are found by what [`started_with`] sees.
+pub fn brand(_mark: u64) -> bool {
+    false
+}
+
+/// No process is marked, see [`brand`].
+pub fn is_branded(_pid: i32, _mark: u64) -> bool {
+    false
+}
+
+/// Whether nobody is there to whom a process belongs: it is launchd's by now.
+pub fn is_detached(one: &ProcessFacts) -> bool {
+    one.parent == 1
+}
+
+/// macOS does not list children by themselves.
+pub fn children() -> Option<Vec<i32>> {
+    None
+}
+
+/// Nor does it add up, without asking for it, what ended children used.
+pub fn ended_children_cpu_ms() -> Option<u64> {
+    None
+}
+
+/// The program at the path this process was started from.
+pub fn own_program() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// Every process of this machine that can be seen.
 pub fn processes() -> Vec<ProcessFacts> {
     let Some(system) = look(ProcessesToUpdate::All) else {

@@ -11,6 +11,9 @@ mod macos;
 #[cfg(target_os = "macos")]
 pub use macos::*;
 
+mod cage;
+pub use cage::Cage;
+
 mod shell;
 pub use shell::{login_path, run_bounded};
 

@@ -7,14 +7,14 @@ use hostler_proto::error::Failure;
 use hostler_proto::ids::{RunId, WorkspaceId};
 
 use super::environment;
-use super::settle::remove;
+use super::settle::{STRAYS_GRACE, remove};
 use super::task::Runs;
 use crate::clock;
 use crate::setup::{Later, Steps, Supervise};
 use crate::store::runs::{self as rows, Place};
-use crate::supervisor::client;
 use crate::supervisor::commands::{self, Commands};
 use crate::supervisor::record::{RunDir, StepKind};
+use crate::supervisor::{client, strays};
 
 /// Folder of setup and teardown commands outside runs, in the host's folder.
 pub(super) const STEPS: &str = "steps";
@@ -99,7 +99,9 @@ impl Runs {
 pub(super) fn remove_abandoned(steps: &Path) {
     let entries = std::fs::read_dir(steps).into_iter().flatten().flatten();
     for folder in entries.map(|entry| entry.path()) {
-        if !client::is_supervised(&RunDir::new(&folder)) {
+        let dir = RunDir::new(&folder);
+        if !client::is_supervised(&dir) {
+            strays::end(&dir, None, STRAYS_GRACE);
             // What cannot be removed now is tried again at the next start.
             remove(&folder).ok();
         }

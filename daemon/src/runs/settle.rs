@@ -16,7 +16,7 @@ use crate::supervisor::record::{Exit, Grace};
 use crate::supervisor::{commands, spool, strays};
 
 /// Grace for what a killed supervisor left behind.
-const STRAYS_GRACE: Grace = Grace {
+pub(super) const STRAYS_GRACE: Grace = Grace {
     int_ms: 2_000,
     term_ms: 3_000,
 };

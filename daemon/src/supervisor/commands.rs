@@ -60,10 +60,20 @@ pub async fn run(program: &Path, dir: &Path, commands: &Commands) -> io::Result<
     let duration_ms = crate::clock::now().awake_ms.saturating_sub(begun_ms);
     let report = match Exit::load(&dir).or(told.map(|exit| *exit)) {
         Some(exit) => report(&exit, &tail(&dir), duration_ms),
-        None => return Err(io::Error::other(own_error(&dir))),
+        None => return Err(broken(dir).await),
     };
     std::fs::remove_dir_all(dir.path())?;
     Ok(report)
+}
+
+/// Its supervisor was killed: ends what it left behind, and says so.
+async fn broken(dir: RunDir) -> io::Error {
+    let words = own_error(&dir);
+    let end = tokio::task::spawn_blocking(move || super::strays::end(&dir, None, Grace::default()));
+    match end.await {
+        Ok(0) | Err(_) => io::Error::other(words),
+        Ok(count) => io::Error::other(format!("{words}; {count} processes were left and ended")),
+    }
 }
 
 fn spec(commands: &Commands) -> Spec {

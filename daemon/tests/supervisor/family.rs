@@ -1,0 +1,200 @@
+//! No descendant outlives its run, however the run ends and whatever the descendant did to get away,
+//! and nobody else's process is touched.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use hostler_daemon::platform;
+use hostler_daemon::supervisor::client;
+use hostler_daemon::supervisor::record::{Ended, Grace, RunDir};
+use hostler_daemon::supervisor::strays;
+use rustix::process::Signal;
+
+use crate::harness::{Run, agent, eventually, spec};
+
+/// Children that each got away from somebody: plain, own session, orphaned, without environment and
+/// elsewhere in its own session. `end` is what the agent does once they are there.
+fn family(end: &str) -> String {
+    format!(
+        r#"
+trap '' INT TERM
+wait_forever='trap "" INT TERM; echo $$ > pid.$0; while :; do tail -f /dev/null & wait; done'
+sh -c "$wait_forever" plain &
+setsid sh -c "$wait_forever" session &
+(setsid sh -c "$wait_forever" orphan & ) &
+(env -i setsid /bin/sh -c "PATH=/usr/bin:/bin; cd /; trap '' INT TERM; exec </dev/null >/dev/null 2>&1; echo \$\$ > $PWD/pid.bare; while :; do tail -f /dev/null & wait; done" & ) &
+until [ -s pid.plain ] && [ -s pid.session ] && [ -s pid.orphan ] && [ -s pid.bare ]; do :; done
+echo family complete
+{end}
+"#
+    )
+}
+
+/// Ends and goes on in its orphan, which leads a new session, thousands of times a second, and tells
+/// its newest number.
+const COMET: &str = r#"
+perl -e 'use POSIX; $SIG{INT}=$SIG{TERM}="IGNORE"; my $n=0;
+  while (1) { my $p = fork; if (!defined $p) { next } if ($p) { POSIX::_exit(0) } setsid();
+    if ($n++ % 50 == 0) { open(F, ">", "comet.new"); print F $$; close F; rename("comet.new", "comet"); } }' &
+until [ -s comet ]; do :; done
+echo comet complete
+trap '' INT TERM
+while :; do tail -f /dev/null & wait; done
+"#;
+
+/// Forks in every process it forks, until there are many.
+const STORM: &str = r#"
+perl -e 'use POSIX; $SIG{INT}=$SIG{TERM}="IGNORE"; my $n=0;
+  while ($n < 3) { my $p = fork; $n++; if (defined $p && !$p) { setsid() } }
+  while (1) { my $p = fork; if (defined $p && !$p) { select undef,undef,undef,0.02; POSIX::_exit(0) } while (waitpid(-1, WNOHANG) > 0) {} select undef,undef,undef,0.01 }' &
+echo storm complete
+trap '' INT TERM
+while :; do tail -f /dev/null & wait; done
+"#;
+
+/// Without a cage, as on a machine that has none to give: its note cannot be written.
+fn uncaged(script: &str) -> Run {
+    Run::start_in(
+        |run| std::fs::create_dir_all(run.join("cgroup/x")).unwrap(),
+        |work| spec(vec![agent(script, work)]),
+    )
+}
+
+/// Processes of this machine that carry a run's number or its folder in their environment.
+fn left_of(dir: &RunDir) -> usize {
+    strays::end(
+        dir,
+        None,
+        Grace {
+            int_ms: 0,
+            term_ms: 0,
+        },
+    )
+}
+
+#[test]
+fn none_outlives_an_agent_that_ends_by_itself() {
+    let mut run = Run::script(&family("exit 0"));
+    let exit = run.end();
+    assert_eq!(exit.ended, Ended::ByItself);
+    assert_eq!(exit.agent().unwrap().code, Some(0));
+    assert!(exit.leftovers >= 4, "{exit:?}");
+    run.assert_all_gone(4);
+    assert_eq!(left_of(&run.dir()), 0);
+}
+
+#[test]
+fn none_outlives_a_stalled_run() {
+    let mut run = Run::start(|work| {
+        let mut spec = spec(vec![agent(&family("while :; do wait; done"), work)]);
+        spec.limits.idle_ms = 1_000;
+        spec
+    });
+    let exit = run.end();
+    assert!(matches!(exit.ended, Ended::Stalled { .. }), "{exit:?}");
+    run.assert_all_gone(4);
+    assert_eq!(left_of(&run.dir()), 0);
+}
+
+#[test]
+fn a_program_that_forks_and_ends_all_the_time_does_not_get_away() {
+    for mut run in [Run::script(COMET), uncaged(COMET)] {
+        run.until_output("comet complete");
+        run.cancel();
+        let exit = run.end();
+        assert_eq!(exit.ended, Ended::Cancelled { by: "ada".into() });
+        assert_eq!(left_of(&run.dir()), 0);
+        let newest = run.work().join("comet");
+        std::fs::remove_file(&newest).unwrap();
+        assert_eq!(left_of(&run.dir()), 0);
+        assert!(!newest.exists(), "it goes on");
+    }
+}
+
+#[test]
+fn a_program_that_forks_on_all_sides_does_not_get_away() {
+    for mut run in [Run::script(STORM), uncaged(STORM)] {
+        run.until_output("storm complete");
+        run.cancel();
+        run.end();
+        assert_eq!(left_of(&run.dir()), 0);
+    }
+}
+
+#[test]
+fn what_a_killed_supervisor_leaves_is_found_by_its_number_or_its_cage() {
+    for run in [
+        Run::script(&family("while :; do wait; done")),
+        uncaged(&family("while :; do wait; done")),
+    ] {
+        let mut run = run;
+        run.until_output("family complete");
+        let mut bystander = Bystander::in_folder(&run.work());
+        let own = platform::process(i32::try_from(run.pid).unwrap()).unwrap();
+        assert!(platform::signal_process(own.pid, own.started, Signal::KILL));
+        eventually("the supervisor's end", || {
+            !client::is_supervised(&run.dir())
+        });
+        let grace = Grace {
+            int_ms: 50,
+            term_ms: 50,
+        };
+        let work = run.work();
+        let count = strays::end(&run.dir(), Some(&work), grace);
+        assert!(count >= 4, "{count}");
+        run.assert_all_gone_or_ended(4);
+        assert!(bystander.lives(), "somebody who only works there was ended");
+    }
+}
+
+/// A process of somebody else's that happens to work in the same folder.
+struct Bystander(Child);
+
+impl Bystander {
+    fn in_folder(folder: &Path) -> Self {
+        let child = Command::new("tail")
+            .args(["-f", "/dev/null"])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// The kernel is told to give a number again (it needs root): the process that has it now is not
+/// the one that was meant.
+#[test]
+fn a_number_that_is_used_again_is_not_signalled() {
+    let mut first = Bystander::in_folder(Path::new("/"));
+    let pid = i32::try_from(first.0.id()).unwrap();
+    let before = platform::process(pid).unwrap();
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
+    assert!(!platform::signal_process(pid, before.started, Signal::KILL));
+    // Others fork meanwhile: a few tries.
+    for _ in 0..200 {
+        if std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_err() {
+            return;
+        }
+        let mut again = Bystander::in_folder(Path::new("/"));
+        let now = platform::process(i32::try_from(again.0.id()).unwrap()).unwrap();
+        if now.pid == pid && now.started != before.started {
+            assert!(!platform::signal_process(pid, before.started, Signal::KILL));
+            assert!(again.lives());
+            return;
+        }
+    }
+}
