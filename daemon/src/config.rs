@@ -83,6 +83,38 @@ pub struct Config {
     pub supervisor: Option<PathBuf>,
     /// Environment of every run, below the automation's own.
     pub env: BTreeMap<String, String>,
+    /// When a run is ended, besides its own time limit.
+    pub limits: RunLimits,
+}
+
+/// The `[limits]` of every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunLimits {
+    /// Minutes without a byte of output and without CPU use. Default 15.
+    pub idle_minutes: u32,
+    /// The same, when the last words look like a question to somebody. Default 2.
+    pub asks_minutes: u32,
+    /// MiB of a log that are kept: all of it up to this size; beyond, also the last three quarters
+    /// of it. Default 64.
+    pub log_mb: u32,
+    /// MiB of resident memory that a run's processes may use together. Default: no limit.
+    pub memory_mb: Option<u32>,
+    /// MiB that stay free on the disks of logs and workspaces, but no more than a fiftieth of a disk;
+    /// a run that takes them is ended. Default 64; 0 is off.
+    pub free_mb: u32,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self {
+            idle_minutes: 15,
+            asks_minutes: 2,
+            log_mb: 64,
+            memory_mb: None,
+            free_mb: 64,
+        }
+    }
 }
 
 impl Default for Config {
@@ -95,6 +127,7 @@ impl Default for Config {
             max_autonomy: Autonomy::Edits,
             supervisor: None,
             env: BTreeMap::new(),
+            limits: RunLimits::default(),
         }
     }
 }
@@ -163,6 +196,17 @@ impl Config {
             let problem = format!("is {}; it must be 1 to 64", self.max_runs);
             return Err(refuse("max_runs", problem));
         }
+        let limits = &self.limits;
+        for (key, value) in [
+            ("limits.idle_minutes", limits.idle_minutes),
+            ("limits.asks_minutes", limits.asks_minutes),
+            ("limits.log_mb", limits.log_mb),
+            ("limits.memory_mb", limits.memory_mb.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return Err(refuse(key, "is 0; it must be 1 or more".to_owned()));
+            }
+        }
         if let Some(name) = self.env.keys().find(|name| !is_env_name(name)) {
             let problem = format!("holds `{name}`, which is not a name of an environment variable");
             return Err(refuse("env", problem));
@@ -214,7 +258,8 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             "projects_root = '~/code'\nworktrees_root = '/fast/trees'\nallowed_roots = ['~/code', '/srv']\n\
-             max_runs = 5\nmax_autonomy = 'full'\nsupervisor = '/opt/hostler'\n[env]\nLANG = 'C'\n",
+             max_runs = 5\nmax_autonomy = 'full'\nsupervisor = '/opt/hostler'\n[env]\nLANG = 'C'\n\
+             [limits]\nidle_minutes = 5\nasks_minutes = 1\nlog_mb = 8\nmemory_mb = 4096\nfree_mb = 0\n",
         )
         .unwrap();
         assert_eq!(config.projects_root, Path::new("/home/ada/code"));
@@ -227,6 +272,10 @@ mod tests {
             Some(Path::new("/opt/hostler"))
         );
         assert_eq!(config.env["LANG"], "C");
+        let limits = config.limits;
+        assert_eq!((limits.idle_minutes, limits.asks_minutes), (5, 1));
+        assert_eq!((limits.log_mb, limits.free_mb), (8, 0));
+        assert_eq!(limits.memory_mb, Some(4096));
     }
 
     #[test]
@@ -235,6 +284,8 @@ mod tests {
             ("max_rums = 3", "max_rums"),
             ("max_runs = 0", "max_runs"),
             ("max_runs = 'two'", "max_runs"),
+            ("[limits]\nlog_mb = 0", "limits.log_mb"),
+            ("[limits]\nmemory_gb = 1", "memory_gb"),
             ("max_autonomy = 'yolo'", "yolo"),
             ("[env]\n'A=B' = '1'", "A=B"),
             ("max_runs = ", "line 1"),

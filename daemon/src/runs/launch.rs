@@ -7,6 +7,7 @@ use hostler_proto::automation::Autonomy;
 
 use super::environment;
 use crate::agents::{Agents, CommandLine, command_line, find};
+use crate::config::RunLimits;
 use crate::store::runs::{Place, RunRow};
 use crate::supervisor::commands;
 use crate::supervisor::record::{Grace, Limits, Spec, Step, StepKind};
@@ -27,6 +28,8 @@ pub struct Means<'a> {
     pub run_dir: &'a Path,
     /// Setup commands, and the folder they run in.
     pub setup: (Vec<String>, PathBuf),
+    /// When a run is ended, besides its own time limit.
+    pub limits: RunLimits,
 }
 
 /// What is started, and the prompt's file if one has to be written first.
@@ -75,15 +78,27 @@ pub fn launch(row: &RunRow, place: &Place, means: &Means<'_>) -> Result<Launch, 
         spec: Spec {
             steps,
             env,
-            limits: Limits {
-                agent_ms: u64::from(automation.policies.max_runtime_seconds) * 1000,
-                ..Limits::default()
-            },
+            limits: limits(&means.limits, automation.policies.max_runtime_seconds),
             grace: Grace::default(),
             tied: false,
         },
         prompt_file: line.file.map(|text| (file, text)),
     })
+}
+
+fn limits(host: &RunLimits, max_runtime_seconds: u32) -> Limits {
+    let mib = |count: u32| u64::from(count) << 20;
+    let minutes = |count: u32| u64::from(count) * 60 * 1000;
+    Limits {
+        agent_ms: u64::from(max_runtime_seconds) * 1000,
+        idle_ms: minutes(host.idle_minutes),
+        asks_ms: minutes(host.asks_minutes),
+        log_head: mib(host.log_mb) / 4,
+        log_tail: mib(host.log_mb) / 4 * 3,
+        memory_bytes: host.memory_mb.map(mib),
+        free_bytes: mib(host.free_mb),
+        ..Limits::default()
+    }
 }
 
 fn agent_step(label: &str, line: &CommandLine, place: &Place) -> Step {
@@ -184,6 +199,10 @@ pub(super) mod tests {
                 setup.iter().map(|text| (*text).to_owned()).collect(),
                 "/w/sub".into(),
             ),
+            limits: RunLimits {
+                memory_mb: Some(3),
+                ..RunLimits::default()
+            },
         };
         launch(row, &place(), &means)
     }
@@ -205,7 +224,12 @@ pub(super) mod tests {
             (StepKind::Agent, Path::new("/w"))
         );
         assert_eq!(agent.stdin.as_deref(), Some("make"));
-        assert_eq!(launch.spec.limits.agent_ms, 7_000);
+        let expected = Limits {
+            agent_ms: 7_000,
+            memory_bytes: Some(3 << 20),
+            ..Limits::default()
+        };
+        assert_eq!(launch.spec.limits, expected);
         assert_eq!(launch.prompt_file, None);
     }
 

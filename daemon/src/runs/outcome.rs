@@ -59,7 +59,10 @@ fn verdict(exit: &Exit, report: &Report) -> (RunResult, Option<String>) {
             None => (RunResult::Succeeded, None),
             Some(reason) => (RunResult::Failed, Some(reason)),
         },
-        Ended::NotStarted { .. } | Ended::SpoolFailed { .. } => (RunResult::Failed, Some(words)),
+        Ended::NotStarted { .. }
+        | Ended::SpoolFailed { .. }
+        | Ended::TooMuchMemory { .. }
+        | Ended::DiskFull { .. } => (RunResult::Failed, Some(words)),
         Ended::TimedOut { .. } => (RunResult::TimedOut, Some(words)),
         Ended::Stalled { .. } => (RunResult::Stalled, Some(words)),
         Ended::Cancelled { .. } => (RunResult::Cancelled, Some(words)),
@@ -195,7 +198,28 @@ mod tests {
         let by = "ada".to_owned();
         for (ended, result) in [
             (Ended::TimedOut { limit_ms: 60_000 }, RunResult::TimedOut),
-            (Ended::Stalled { limit_ms: 60_000 }, RunResult::Stalled),
+            (
+                Ended::Stalled {
+                    limit_ms: 60_000,
+                    asks: true,
+                    last: "Login: ".into(),
+                },
+                RunResult::Stalled,
+            ),
+            (
+                Ended::TooMuchMemory {
+                    used_bytes: 2,
+                    limit_bytes: 1,
+                },
+                RunResult::Failed,
+            ),
+            (
+                Ended::DiskFull {
+                    folder: "/w".into(),
+                    free_bytes: 1,
+                },
+                RunResult::Failed,
+            ),
             (Ended::Cancelled { by }, RunResult::Cancelled),
             (
                 Ended::SpoolFailed {

@@ -38,9 +38,9 @@ const LOOK: Duration = Duration::from_secs(15);
 /// Pause before a run is taken up again after its record could not be written.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Pause before attaching again to a supervisor that lives and does not answer: it is just
-/// starting, or just ending.
-const ATTACH_AGAIN: Duration = Duration::from_millis(50);
+/// Shortest and longest pause before attaching again to a supervisor that lives and does not answer:
+/// it is just starting, or just ending, or its socket's file is gone until it notices.
+const ATTACH_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Time between two rounds of deleting old spools.
 const RETENTION: Duration = Duration::from_secs(6 * 60 * 60);
@@ -254,6 +254,7 @@ impl Runs {
                     max_autonomy: shared.context.config.max_autonomy,
                     run_dir: dir.path(),
                     setup: prepared.setup.clone(),
+                    limits: shared.context.config.limits,
                 };
                 launch(&row, &prepared.place, &means)
             };
@@ -318,12 +319,14 @@ impl Runs {
         let dir = self.dir(row.run.id);
         let mut socket = socket;
         let mut told = None;
+        let mut pause = ATTACH_AGAIN.0;
         while told.is_none() {
             let stream = match socket.take() {
                 Some(stream) => Some(stream),
                 None => client::attach(&dir).ok(),
             };
             if let Some(stream) = stream {
+                pause = ATTACH_AGAIN.0;
                 match self.follow(&mut row, stream, cancel, stop).await? {
                     Followed::Stopped => return Ok(()),
                     Followed::Gone(exit) => told = exit,
@@ -336,7 +339,12 @@ impl Runs {
                 if stop.is_cancelled() {
                     return Ok(());
                 }
-                tokio::time::sleep(ATTACH_AGAIN).await;
+                // The log is delivered all the same.
+                self.0.context.signals.logs.notify_one();
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(ATTACH_AGAIN.1),
+                }
             }
         }
         match told.map(|exit| *exit).or_else(|| Exit::load(&dir)) {
@@ -418,7 +426,7 @@ impl Runs {
     pub(super) fn program(&self) -> std::io::Result<PathBuf> {
         match &self.0.context.config.supervisor {
             Some(program) => Ok(program.clone()),
-            None => std::env::current_exe(),
+            None => crate::platform::own_program(),
         }
     }
 }

@@ -95,14 +95,23 @@ impl Clients {
         self.attached.retain(|client| !client.gone);
     }
 
-    /// Tells everyone the last status, waiting for each a little, and closes the socket.
-    pub(super) fn part(mut self, dir: &RunDir, status: &Status) {
-        self.accept();
-        for mut client in self.attached {
-            client.behind = true;
-            client.part(status).ok();
+    /// Opens the socket again if somebody took its file away: nobody could attach otherwise.
+    pub(super) fn reopen_if_gone(&mut self, dir: &RunDir) {
+        if !dir.socket().exists() {
+            // Where it cannot be opened now it is tried again.
+            self.listener = listen(dir).ok();
         }
-        std::fs::remove_file(dir.socket()).ok();
+    }
+
+    /// Tells everyone attached the last status, waiting for each a little, and lets them go. True
+    /// when somebody has it.
+    pub(super) fn tell_last(&mut self, status: &Status) -> bool {
+        self.accept();
+        let mut told = false;
+        for mut client in std::mem::take(&mut self.attached) {
+            told |= client.part(status).is_ok();
+        }
+        told
     }
 
     fn add(&mut self, stream: UnixStream) {

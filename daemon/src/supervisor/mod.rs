@@ -12,10 +12,12 @@ pub mod awake;
 pub mod client;
 mod clients;
 pub mod commands;
+mod disk;
 mod ending;
 mod process;
 pub mod record;
 pub mod redact;
+mod screen;
 pub mod spool;
 mod steps;
 pub mod strays;
@@ -31,6 +33,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use record::{Ended, Exit, ExitDraft, RunDir, Spec};
+use sha2::{Digest, Sha256};
 
 /// The run could be supervised to its end.
 const EXIT_DONE: i32 = 0;
@@ -41,6 +44,21 @@ const EXIT_HELD: i32 = 3;
 
 /// Name of the environment variable every step carries; its value is the run folder.
 pub const MARKER: &str = "HOSTLER_SUPERVISED";
+
+/// What a run's cage is called: as good as unique, and short.
+fn name_of(marker: &str) -> String {
+    hex::encode(&Sha256::digest(marker)[..8])
+}
+
+/// The number a run's processes are marked with: between 2^61 and 2^62, where no limit anybody sets
+/// lies.
+fn brand_of(marker: &str) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(marker).into();
+    let number = digest[8..16]
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    (1 << 61) | (number >> 3)
+}
 
 /// Supervises the run of a run folder to its end: the body of `hostler supervise <run-dir>`.
 /// Returns the process' exit code.
@@ -71,7 +89,7 @@ struct Prepared {
 impl Prepared {
     fn run(self) -> i32 {
         let dir = self.dir.clone();
-        let draft = self.draft;
+        let mut draft = self.draft;
         match process::Supervision::new(self.dir, self.spec, self.marker, self.first) {
             Ok(supervision) => supervision.run(draft),
             Err(error) => {
@@ -93,9 +111,14 @@ fn prepare(run_dir: &Path) -> io::Result<Option<Prepared>> {
     let Some(lock) = take_lock(&dir)? else {
         return Ok(None);
     };
-    // Refused only when this process leads a session already, which is as good.
+    // No terminal is anybody's in here: `/dev/tty` cannot be opened. Refused when this process leads
+    // a session already, which is as good, or was started by hand as a job of a shell.
     rustix::process::setsid().ok();
     crate::platform::adopt_orphans()?;
+    if crate::platform::brand(brand_of(&marker)) {
+        // Without this note the daemon looks for leftovers in other ways as well.
+        std::fs::write(dir.branded(), "").ok();
+    }
     Ok(Some(Prepared {
         spec: Spec::load(&dir)?,
         draft: ExitDraft::reserve(&dir)?,

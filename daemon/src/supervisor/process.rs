@@ -13,13 +13,16 @@ use super::clients::Clients;
 use super::ending::{Blow, Ending};
 use super::record::{Ended, Exit, ExitDraft, Request, RunDir, Spec, Status, StepExit, StepKind};
 use super::redact::Secrets;
+use super::screen::Screen;
 use super::spool::Spool;
 use super::steps::{self, Feed, Pipes};
 use super::tree::Tree;
 use super::wakeup::{Signals, Woken};
 use super::watch::{Activity, News};
-use super::{EXIT_DONE, EXIT_UNUSABLE};
 use crate::clock::{self, Now};
+
+mod conclude;
+mod limits;
 
 /// How long what was still exiting at the end of the last step is left alone, milliseconds.
 const SETTLE_MS: u64 = 100;
@@ -53,8 +56,11 @@ pub(super) struct Supervision {
     leftovers: u32,
     commands_used_ms: u64,
     activity: Activity,
+    screen: Screen,
     news: News,
     begun_ms: u64,
+    /// When the socket was last seen to be there.
+    socket_seen_ms: u64,
 }
 
 /// The step under way.
@@ -95,9 +101,11 @@ impl Supervision {
             settled_at_ms: None,
             leftovers: 0,
             commands_used_ms: 0,
-            activity: Activity::new(spec.limits.idle_ms, now.awake_ms),
+            activity: limits::activity(&spec.limits, now.awake_ms),
+            screen: Screen::default(),
             news: News::default(),
             begun_ms: now.awake_ms,
+            socket_seen_ms: now.awake_ms,
             dir,
             spec,
         })
@@ -112,6 +120,12 @@ impl Supervision {
             self.decide(now);
             if self.is_over(now) {
                 break;
+            }
+            let length = self.spool.length();
+            let written = self.spool.show_newest(now);
+            self.after_write(written, now);
+            if self.spool.length() > length {
+                self.news.output();
             }
             if self.news.due(now.awake_ms) {
                 self.clients.news();
@@ -163,6 +177,7 @@ impl Supervision {
         let written = self.spool.write(stream, &out, now.wall);
         self.after_write(written, now);
         if !out.is_empty() {
+            self.screen.push(&out);
             self.news.output();
         }
         count > 0
@@ -206,6 +221,7 @@ impl Supervision {
         if step.kind == StepKind::Agent {
             self.agent_started_at = Some(now.wall);
         }
+        self.tree.begin_caging(&self.dir);
         self.feed = started.feed;
         self.current = Some(Current {
             pid: started.pid,
@@ -258,11 +274,18 @@ impl Supervision {
             self.step += 1;
             self.start_step(now);
         } else {
-            self.ended = Some(Ended::ByItself);
+            self.ended = Some(match self.full_disk().filter(|_| !worked) {
+                Some(full) => full,
+                None => Ended::ByItself,
+            });
         }
     }
 
     fn decide(&mut self, now: Now) {
+        if now.awake_ms >= self.socket_seen_ms + LONGEST_WAIT_MS {
+            self.clients.reopen_if_gone(&self.dir);
+            self.socket_seen_ms = now.awake_ms;
+        }
         if self.ended.is_none() {
             self.check_limits(now);
         }
@@ -286,47 +309,12 @@ impl Supervision {
         self.clients.is_empty() && (self.clients.met || late)
     }
 
-    fn check_limits(&mut self, now: Now) {
-        if let Some(deadline) = self.step_deadline_ms()
-            && now.awake_ms >= deadline
-        {
-            let limit_ms = self.step_limit_ms();
-            self.end(Ended::TimedOut { limit_ms }, now);
-            return;
-        }
-        if self.activity.sample_due(now.awake_ms) {
-            let cpu_ms = self.tree.sample();
-            if self.activity.sampled(cpu_ms, now.awake_ms) {
-                let limit_ms = self.spec.limits.idle_ms;
-                self.end(Ended::Stalled { limit_ms }, now);
-            }
-        }
-    }
-
-    /// The limit of the step under way: its own for the agent, a common one for all commands.
-    fn step_limit_ms(&self) -> u64 {
-        match self.spec.steps.get(self.step).map(|step| step.kind) {
-            Some(StepKind::Setup | StepKind::Teardown) => self.spec.limits.commands_ms,
-            Some(StepKind::Agent) | None => self.spec.limits.agent_ms,
-        }
-    }
-
-    fn step_deadline_ms(&self) -> Option<u64> {
-        let current = self.current.as_ref()?;
-        let used = match self.spec.steps.get(self.step)?.kind {
-            StepKind::Setup | StepKind::Teardown => self.commands_used_ms,
-            StepKind::Agent => 0,
-        };
-        let left = self.step_limit_ms().saturating_sub(used);
-        Some(current.began_ms.saturating_add(left))
-    }
-
     /// The run is to end; the first reason stays.
     fn end(&mut self, reason: Ended, now: Now) {
         if self.ended.is_some() {
             return;
         }
-        let words = reason.in_words();
+        let words = reason.in_short();
         self.ended = Some(reason);
         self.ending = Some(Ending::new(self.spec.grace));
         self.news.state();
@@ -378,6 +366,7 @@ impl Supervision {
                 .then_some(self.settled_at_ms)
                 .flatten(),
             self.news.next_ms(),
+            self.spool.next_newest_ms(),
             (self.spec.tied && !self.clients.met).then_some(self.begun_ms + TIE_MS),
         ];
         let next = deadlines.into_iter().flatten().min();
@@ -398,51 +387,6 @@ impl Supervision {
             step: self.step,
             ending: self.ending.is_some(),
             exit: exit.map(Box::new),
-        }
-    }
-
-    /// Nothing is left: reads what is still in the pipes, completes the log, leaves the record.
-    fn conclude(mut self, draft: ExitDraft) -> i32 {
-        let now = clock::now();
-        for at in 0..self.pipes.sources.len() {
-            while !self.pipes.sources[at].ended && self.read(at, now) {}
-            let mut held = Vec::new();
-            let source = &mut self.pipes.sources[at];
-            source.finish(&mut held);
-            let stream = source.stream;
-            let written = self.spool.write(stream, &held, now.wall);
-            self.after_write(written, now);
-        }
-        let mut ended = self.ended.take().unwrap_or(Ended::ByItself);
-        let (log_bytes, log_crc32) = match self.spool.finish(now.wall) {
-            Ok(sum) => sum,
-            Err(error) => {
-                if ended == Ended::ByItself {
-                    let error = error.to_string();
-                    ended = Ended::SpoolFailed { error };
-                }
-                self.spool.sum()
-            }
-        };
-        let exit = Exit {
-            ended,
-            steps: std::mem::take(&mut self.exits),
-            finished_at: now.wall,
-            log_bytes,
-            log_crc32,
-            peak_memory_bytes: self.tree.peak_memory_bytes(),
-            cpu_ms: self.tree.cpu_ms(),
-            leftovers: self.leftovers,
-        };
-        let status = self.status(Some(exit.clone()));
-        let published = draft.publish(&exit);
-        self.clients.part(&self.dir, &status);
-        match published {
-            Ok(()) => EXIT_DONE,
-            Err(error) => {
-                super::complain(self.dir.path(), &error);
-                EXIT_UNUSABLE
-            }
         }
     }
 }

@@ -71,6 +71,16 @@ impl RunDir {
         self.0.join("control.sock")
     }
 
+    /// The path of the run's cage, while it has one.
+    pub fn cage(&self) -> PathBuf {
+        self.0.join("cgroup")
+    }
+
+    /// There when every process of the run carries its mark.
+    pub fn branded(&self) -> PathBuf {
+        self.0.join("branded")
+    }
+
     /// The supervisor's own words when it breaks.
     pub fn own_errors(&self) -> PathBuf {
         self.0.join("supervisor.err")
@@ -145,6 +155,16 @@ pub struct Limits {
     pub log_head: u64,
     /// Last bytes of the log that are kept when it is longer than head and tail together.
     pub log_tail: u64,
+    /// The same as `idle_ms` when the last words look like a question.
+    #[serde(default = "default_asks_ms")]
+    pub asks_ms: u64,
+    /// Resident memory of the whole tree; none is no limit.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Space that stays free on the disks of the log and of the workspace, but no more than a
+    /// fiftieth of a disk.
+    #[serde(default)]
+    pub free_bytes: u64,
 }
 
 impl Default for Limits {
@@ -155,8 +175,15 @@ impl Default for Limits {
             idle_ms: 15 * 60 * 1000,
             log_head: 16 << 20,
             log_tail: 48 << 20,
+            asks_ms: default_asks_ms(),
+            memory_bytes: None,
+            free_bytes: 64 << 20,
         }
     }
+}
+
+fn default_asks_ms() -> u64 {
+    2 * 60 * 1000
 }
 
 /// How long each gentle signal is given before the next, milliseconds.
@@ -248,6 +275,26 @@ pub enum Ended {
     Stalled {
         /// The limit, milliseconds.
         limit_ms: u64,
+        /// Whether the last words look like a question to somebody.
+        #[serde(default)]
+        asks: bool,
+        /// The last screenful of output.
+        #[serde(default)]
+        last: String,
+    },
+    /// The tree used more memory than it may.
+    TooMuchMemory {
+        /// What it used, bytes.
+        used_bytes: u64,
+        /// The limit, bytes.
+        limit_bytes: u64,
+    },
+    /// A disk was about to be full.
+    DiskFull {
+        /// A folder on it.
+        folder: PathBuf,
+        /// What was left, bytes.
+        free_bytes: u64,
     },
     /// Somebody asked for it.
     Cancelled {
@@ -292,20 +339,55 @@ impl Exit {
 }
 
 impl Ended {
-    /// The reason in words, the beginning of a sentence.
+    /// The reason in words, the beginning of a sentence, with the last output where that tells why.
     pub fn in_words(&self) -> String {
+        match self {
+            Self::Stalled { last, .. } if last.is_empty() => {
+                format!("{}; it had printed nothing", self.in_short())
+            }
+            Self::Stalled { last, .. } => {
+                format!("{}; its last output was:\n{last}", self.in_short())
+            }
+            Self::ByItself
+            | Self::NotStarted { .. }
+            | Self::TimedOut { .. }
+            | Self::TooMuchMemory { .. }
+            | Self::DiskFull { .. }
+            | Self::Cancelled { .. }
+            | Self::SpoolFailed { .. } => self.in_short(),
+        }
+    }
+
+    /// The reason in one line.
+    pub fn in_short(&self) -> String {
         match self {
             Self::ByItself => "the run ended by itself".to_owned(),
             Self::NotStarted { error } => error.clone(),
             Self::TimedOut { limit_ms } => {
                 format!("the time limit of {} was reached", in_words(*limit_ms))
             }
-            Self::Stalled { limit_ms } => {
-                format!(
-                    "nothing came and nothing was computed for {}",
-                    in_words(*limit_ms)
-                )
+            Self::Stalled { limit_ms, asks, .. } => {
+                let time = in_words(*limit_ms);
+                let why = if *asks {
+                    "it waits for an answer that nobody is there to give: "
+                } else {
+                    ""
+                };
+                format!("{why}nothing came and nothing was computed for {time}")
             }
+            Self::TooMuchMemory {
+                used_bytes,
+                limit_bytes,
+            } => format!(
+                "its processes used {} MiB of memory, more than the limit of {} MiB",
+                used_bytes >> 20,
+                limit_bytes >> 20
+            ),
+            Self::DiskFull { folder, free_bytes } => format!(
+                "the disk of {} is full ({} KiB left): make room there",
+                folder.display(),
+                free_bytes >> 10
+            ),
             Self::Cancelled { by } => format!("cancelled by {by}"),
             Self::SpoolFailed { error } => format!("the log cannot be written ({error})"),
         }
@@ -374,8 +456,9 @@ impl ExitDraft {
         })
     }
 
-    /// Writes the record over the reserved bytes and makes it visible in one step.
-    pub fn publish(mut self, exit: &Exit) -> io::Result<()> {
+    /// Writes the record over the reserved bytes and makes it visible in one step. May be tried
+    /// again after a failure.
+    pub fn publish(&mut self, exit: &Exit) -> io::Result<()> {
         use std::io::Seek;
         let text = serde_json::to_vec(exit)?;
         self.file.seek(io::SeekFrom::Start(0))?;

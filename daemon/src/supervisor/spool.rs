@@ -1,8 +1,10 @@
 //! Writes a run's log: an append-only file of bounded size, and an index of what came when.
 //!
-//! The first bytes are always kept. What comes after them goes to a ring beside the log, and the
-//! ring's content (the last bytes) is appended at the end, after a record that says how much is
-//! missing. So a byte of `output.log` never changes once it is there, and offsets can be sent.
+//! Up to its limit (head and tail together) the log is whole, and is there as it comes. What comes
+//! after that goes to a ring beside the log, with a sample of the newest output in the log every
+//! second and then less often, so that whoever follows sees it go on; at the end a record says how
+//! much is missing, and the ring's content (the last bytes) follows. So a byte of `output.log` never
+//! changes once it is there, and offsets can be sent, acknowledged and followed at any time.
 //! It does not sync: a log survives the death of any process, not a power cut.
 
 use std::fs::File;
@@ -12,12 +14,23 @@ use std::os::unix::fs::FileExt;
 use hostler_proto::time::UtcMillis;
 
 use super::record::{Limits, RunDir, private_file};
+use crate::clock::Now;
 
 /// Size of one record of `output.idx`.
 pub const RECORD_BYTES: usize = 24;
 
 /// Output of one stream that comes within this time is one record, milliseconds.
 const MERGE_MS: i64 = 100;
+
+/// Bytes of one sample of what is over the limit.
+const SAMPLE_BYTES: usize = 4 * 1024;
+
+/// Shortest time between two samples, milliseconds.
+const SAMPLE_MS: u64 = 1_000;
+
+/// Samples come after this part of the time the log has been over its limit: about 4 MiB of them in
+/// a day.
+const SAMPLE_PART: u64 = 128;
 
 /// Bytes moved at once when the ring is appended.
 const COPY_BYTES: usize = 64 * 1024;
@@ -95,7 +108,9 @@ pub struct Spool {
     log: File,
     index: File,
     dir: RunDir,
-    head_limit: u64,
+    /// Bytes up to which it is whole.
+    limit: u64,
+    /// Last bytes that are kept of what comes after.
     tail_limit: u64,
     length: u64,
     crc: crc32fast::Hasher,
@@ -103,6 +118,18 @@ pub struct Spool {
     /// Whether the output so far ends within a line.
     within_line: bool,
     ring: Option<Ring>,
+    newest: Newest,
+}
+
+/// What is shown, now and then, of the output over the limit.
+#[derive(Debug, Default)]
+struct Newest {
+    /// The last of what came since the sample before.
+    bytes: Vec<u8>,
+    /// How much came since then.
+    came: u64,
+    over_since_ms: Option<u64>,
+    shown_ms: u64,
 }
 
 /// The last bytes of a log over its limit, in a file written round and round.
@@ -120,13 +147,14 @@ impl Spool {
             log: private_file(&dir.log())?,
             index: private_file(&dir.index())?,
             dir: dir.clone(),
-            head_limit: limits.log_head,
+            limit: limits.log_head.saturating_add(limits.log_tail),
             tail_limit: limits.log_tail.max(1),
             length: 0,
             crc: crc32fast::Hasher::new(),
             open: None,
             within_line: false,
             ring: None,
+            newest: Newest::default(),
         })
     }
 
@@ -135,15 +163,16 @@ impl Spool {
         self.length
     }
 
-    /// Takes output. What does not fit in the head goes to the ring.
+    /// Takes output. What is over the limit goes to the ring.
     pub fn write(&mut self, stream: Stream, bytes: &[u8], now: UtcMillis) -> io::Result<()> {
         if let Some(last) = bytes.last() {
             self.within_line = *last != b'\n';
         }
         if let Some(ring) = &mut self.ring {
+            self.newest.push(bytes);
             return ring.write(bytes);
         }
-        let room = usize::try_from(self.head_limit.saturating_sub(self.length));
+        let room = usize::try_from(self.limit.saturating_sub(self.length));
         let (fits, over) = bytes.split_at(room.unwrap_or(usize::MAX).min(bytes.len()));
         self.append(stream, fits, now)?;
         if over.is_empty() {
@@ -152,7 +181,35 @@ impl Spool {
         let mut ring = Ring::create(&self.dir, self.tail_limit)?;
         ring.write(over)?;
         self.ring = Some(ring);
-        Ok(())
+        self.newest.push(over);
+        let words = format!(
+            "the log has reached its limit of {} bytes: from here on there are samples of the newest output; the last {} bytes follow at the end",
+            self.limit, self.tail_limit
+        );
+        self.append(
+            Stream::Note,
+            format!("\n[hostler] {words}\n").as_bytes(),
+            now,
+        )
+    }
+
+    /// Shows a sample of what is over the limit, if it is time for one.
+    pub fn show_newest(&mut self, now: Now) -> io::Result<()> {
+        if self.ring.is_none() {
+            return Ok(());
+        }
+        self.newest.over_since_ms.get_or_insert(now.awake_ms);
+        if self.next_newest_ms().is_none_or(|next| now.awake_ms < next) {
+            return Ok(());
+        }
+        let sample = self.newest.take(now.awake_ms);
+        self.append(Stream::Note, &sample, now.wall)
+    }
+
+    /// When there is a sample to show, in awake milliseconds.
+    pub fn next_newest_ms(&self) -> Option<u64> {
+        self.ring.as_ref()?;
+        self.newest.next_ms()
     }
 
     /// Writes a line of the supervisor's own, whatever the log's size.
@@ -185,13 +242,15 @@ impl Spool {
             return Ok(());
         };
         let lost = ring.written.saturating_sub(ring.size);
-        if lost > 0 {
-            let gap = format!(
-                "\n[hostler] {lost} bytes of output are left out here: the log is limited to its first {} and last {} bytes\n",
-                self.head_limit, self.tail_limit
-            );
-            self.append(Stream::Note, gap.as_bytes(), now)?;
-        }
+        let gap = if lost > 0 {
+            format!(
+                "\n[hostler] {lost} bytes of output are left out here: the log keeps the first {} and the last {} bytes\n",
+                self.limit, self.tail_limit
+            )
+        } else {
+            "\n[hostler] nothing is left out: all output after the limit follows, with what the samples showed\n".to_owned()
+        };
+        self.append(Stream::Note, gap.as_bytes(), now)?;
         let mut at = lost;
         let mut buffer = vec![0; COPY_BYTES];
         while at < ring.written {
@@ -341,6 +400,47 @@ pub fn last_lines(bytes: &[u8], count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+impl Newest {
+    fn push(&mut self, bytes: &[u8]) {
+        self.came += bytes.len() as u64;
+        let last = &bytes[bytes.len().saturating_sub(SAMPLE_BYTES)..];
+        self.bytes.extend_from_slice(last);
+        let over = self.bytes.len().saturating_sub(SAMPLE_BYTES);
+        self.bytes.drain(..over);
+    }
+
+    fn next_ms(&self) -> Option<u64> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let over = self.shown_ms.saturating_sub(self.over_since_ms?);
+        Some(self.shown_ms + SAMPLE_MS.max(over / SAMPLE_PART))
+    }
+
+    /// The sample with the record of the gap before it; it begins with a whole line where there is
+    /// one.
+    fn take(&mut self, now_ms: u64) -> Vec<u8> {
+        let bytes = std::mem::take(&mut self.bytes);
+        let came = std::mem::take(&mut self.came);
+        let cut = came > bytes.len() as u64;
+        let line = bytes
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map(|at| at + 1);
+        let begin = line.filter(|at| cut && *at < bytes.len()).unwrap_or(0);
+        let shown = &bytes[begin..];
+        let gap = came - shown.len() as u64;
+        let mut sample =
+            format!("[hostler] {gap} bytes are left out here; the newest:\n").into_bytes();
+        sample.extend_from_slice(shown);
+        if !shown.ends_with(b"\n") {
+            sample.push(b'\n');
+        }
+        self.shown_ms = now_ms;
+        sample
+    }
+}
+
 impl Ring {
     fn create(dir: &RunDir, size: u64) -> io::Result<Self> {
         drop(private_file(&dir.tail())?);
@@ -392,13 +492,21 @@ mod tests {
         (temp, dir, spool)
     }
 
+    fn now(awake_ms: u64) -> Now {
+        Now {
+            wall: UtcMillis(0),
+            boot_ms: awake_ms,
+            awake_ms,
+        }
+    }
+
     #[test]
     fn a_log_within_its_limits_is_whole_and_its_index_tells_the_streams() {
         let (_temp, dir, mut spool) = spool(4, 100);
         spool.write(Stream::Out, b"ab", UtcMillis(0)).unwrap();
         spool.write(Stream::Out, b"c", UtcMillis(50)).unwrap();
         spool.write(Stream::Err, b"defg", UtcMillis(60)).unwrap();
-        assert_eq!(spool.length(), 4);
+        assert_eq!(spool.length(), 7);
         spool.write(Stream::Out, b"hi", UtcMillis(70)).unwrap();
         let (length, crc) = spool.finish(UtcMillis(99)).unwrap();
         let log = std::fs::read(dir.log()).unwrap();
@@ -411,8 +519,8 @@ mod tests {
             .collect();
         let expected = [
             (0, 3, Stream::Out),
-            (3, 1, Stream::Err),
-            (4, 5, Stream::Mixed),
+            (3, 4, Stream::Err),
+            (7, 2, Stream::Out),
         ];
         assert_eq!(shape, expected);
         assert!(!dir.tail().exists());
@@ -429,13 +537,45 @@ mod tests {
         }
         let (length, crc) = spool.finish(UtcMillis(1)).unwrap();
         let log = std::fs::read(dir.log()).unwrap();
-        assert!(log.starts_with(&all[..10]));
+        assert!(log.starts_with(&all[..110]));
         assert!(log.ends_with(&all[all.len() - 100..]));
-        let gap = String::from_utf8_lossy(&log[10..log.len() - 100]).into_owned();
+        let gap = String::from_utf8_lossy(&log[110..log.len() - 100]).into_owned();
         assert!(
-            gap.contains(&format!(" {} bytes", all.len() - 110)),
+            gap.contains(&format!(" {} bytes", all.len() - 210)),
             "{gap}"
         );
         assert_eq!((length, crc), (log.len() as u64, crc32fast::hash(&log)));
+    }
+
+    #[test]
+    fn who_follows_a_log_over_its_limit_sees_the_newest_now_and_then() {
+        let (_temp, dir, mut spool) = spool(4, 8);
+        let read = || String::from_utf8(std::fs::read(dir.log()).unwrap()).unwrap();
+        spool
+            .write(Stream::Out, b"0123456789ab", UtcMillis(0))
+            .unwrap();
+        spool.show_newest(now(10_000)).unwrap();
+        assert_eq!(read(), "0123456789ab");
+        spool.write(Stream::Out, b"one\n", UtcMillis(0)).unwrap();
+        assert!(read().contains("limit of 12 bytes"), "{}", read());
+        spool.show_newest(now(10_000)).unwrap();
+        assert!(read().ends_with(" 0 bytes are left out here; the newest:\none\n"));
+        assert_eq!(spool.next_newest_ms(), None);
+        let long = [b"x".repeat(5_000), b"\nend\n".to_vec()].concat();
+        spool.write(Stream::Out, &long, UtcMillis(0)).unwrap();
+        assert_eq!(spool.next_newest_ms(), Some(11_000));
+        spool.show_newest(now(10_999)).unwrap();
+        assert!(!read().ends_with("end\n"));
+        spool.show_newest(now(11_000)).unwrap();
+        assert!(read().ends_with(" 5001 bytes are left out here; the newest:\nend\n"));
+        let before = read();
+        spool.finish(UtcMillis(1)).unwrap();
+        assert!(read().starts_with(&before) && read().ends_with("xxx\nend\n"));
+        let output: Vec<u8> = {
+            let mut all = Vec::new();
+            read_output(&dir, |bytes| all.extend_from_slice(bytes)).unwrap();
+            all
+        };
+        assert_eq!(output, b"0123456789abxxx\nend\n", "samples are not output");
     }
 }

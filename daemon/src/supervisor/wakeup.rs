@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 
 use super::clients::Clients;
 use super::steps::{Feed, Source};
@@ -35,6 +35,8 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
         }
         signal_hook::low_level::pipe::register(SIGCHLD, writer)?;
+        // A limit on the size of files makes a write fail then, instead of ending the supervisor.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(Self { pipe, received })
     }
 
@@ -89,12 +91,8 @@ pub(super) fn wait(
         };
         PollFd::from_borrowed_fd(fd, flags)
     }));
-    let timeout = Timespec {
-        tv_sec: i64::try_from(timeout_ms / 1000).unwrap_or(i64::MAX),
-        tv_nsec: i64::try_from(timeout_ms % 1000 * 1_000_000).unwrap_or(0),
-    };
     // An interrupted wait is a wake-up without news.
-    rustix::event::poll(&mut fds, Some(&timeout)).ok();
+    rustix::event::poll(&mut fds, Some(&duration(timeout_ms))).ok();
     let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
     let mut woken = Woken {
         signals: ready.next().unwrap_or(false),
@@ -106,4 +104,21 @@ pub(super) fn wait(
     woken.feed = feed.is_some() && ready.next().unwrap_or(false);
     woken.clients = ready.any(|is_ready| is_ready);
     woken
+}
+
+/// Waits for somebody to attach, at most `timeout_ms`.
+pub(super) fn wait_for_clients(timeout_ms: u64, clients: &Clients) {
+    let (listener, _) = clients.waiting();
+    let mut fds: Vec<PollFd<'_>> = listener
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .into_iter()
+        .collect();
+    rustix::event::poll(&mut fds, Some(&duration(timeout_ms))).ok();
+}
+
+fn duration(millis: u64) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(millis / 1000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(millis % 1000 * 1_000_000).unwrap_or(0),
+    }
 }

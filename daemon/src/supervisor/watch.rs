@@ -5,7 +5,7 @@
 const BUSY_PART: u64 = 50;
 
 /// Shortest and longest time between two looks at what the tree uses, milliseconds.
-const SAMPLE_MS: (u64, u64) = (30, 5_000);
+const SAMPLE_MS: (u64, u64) = (10, 5_000);
 
 /// Time between two pieces of news about output, milliseconds.
 const NEWS_MS: u64 = 100;
@@ -14,7 +14,8 @@ const NEWS_MS: u64 = 100;
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "the unit belongs to each name")]
 pub(super) struct Activity {
-    idle_ms: u64,
+    /// Longest time between two looks.
+    longest_ms: u64,
     begun_ms: u64,
     last_ms: u64,
     sampled_ms: u64,
@@ -22,10 +23,10 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// A run that begins now.
-    pub(super) fn new(idle_ms: u64, now_ms: u64) -> Self {
+    /// A run that begins now and is looked at at least every `longest_ms`.
+    pub(super) fn new(longest_ms: u64, now_ms: u64) -> Self {
         Self {
-            idle_ms,
+            longest_ms: longest_ms.clamp(SAMPLE_MS.0, SAMPLE_MS.1),
             begun_ms: now_ms,
             last_ms: now_ms,
             sampled_ms: now_ms,
@@ -41,8 +42,7 @@ impl Activity {
     /// When to look at the tree next: often at first, then less and less.
     pub(super) fn next_sample_ms(&self) -> u64 {
         let age = self.sampled_ms.saturating_sub(self.begun_ms);
-        let longest = SAMPLE_MS.1.min(self.idle_ms).max(SAMPLE_MS.0);
-        self.sampled_ms + (age / 4).clamp(SAMPLE_MS.0, longest)
+        self.sampled_ms + (age / 4).clamp(SAMPLE_MS.0, self.longest_ms)
     }
 
     /// Whether it is time to look at the tree.
@@ -50,8 +50,8 @@ impl Activity {
         now_ms >= self.next_sample_ms()
     }
 
-    /// The tree has used so much CPU so far. True when the run has been idle for its limit.
-    pub(super) fn sampled(&mut self, cpu_ms: u64, now_ms: u64) -> bool {
+    /// The tree has used so much CPU so far. Returns for how long the run has been idle.
+    pub(super) fn sampled(&mut self, cpu_ms: u64, now_ms: u64) -> u64 {
         let elapsed = now_ms.saturating_sub(self.sampled_ms);
         let used = cpu_ms.saturating_sub(self.cpu_ms);
         if used.saturating_mul(BUSY_PART) > elapsed {
@@ -59,7 +59,7 @@ impl Activity {
         }
         self.sampled_ms = now_ms;
         self.cpu_ms = cpu_ms;
-        now_ms.saturating_sub(self.last_ms) >= self.idle_ms
+        now_ms.saturating_sub(self.last_ms)
     }
 }
 
@@ -129,21 +129,24 @@ mod tests {
     #[test]
     fn output_or_cpu_keep_a_run_from_stalling() {
         let mut activity = Activity::new(1_000, 0);
-        assert!(!activity.sampled(0, 900));
+        assert_eq!(activity.sampled(0, 900), 900);
         activity.output(950);
-        assert!(!activity.sampled(0, 1_900));
-        assert!(!activity.sampled(500, 2_900));
-        assert!(!activity.sampled(505, 3_800));
-        assert!(activity.sampled(506, 3_900));
+        assert_eq!(activity.sampled(0, 1_900), 950);
+        assert_eq!(activity.sampled(500, 2_900), 0);
+        assert_eq!(activity.sampled(505, 3_800), 900);
+        assert_eq!(activity.sampled(506, 3_900), 1_000);
     }
 
     #[test]
     fn looks_become_rarer() {
         let mut activity = Activity::new(900_000, 0);
-        assert_eq!(activity.next_sample_ms(), 30);
+        assert_eq!(activity.next_sample_ms(), 10);
         activity.sampled(0, 1_000);
         assert_eq!(activity.next_sample_ms(), 1_250);
         activity.sampled(0, 100_000);
         assert_eq!(activity.next_sample_ms(), 105_000);
+        let mut close = Activity::new(250, 0);
+        close.sampled(0, 100_000);
+        assert_eq!(close.next_sample_ms(), 100_250);
     }
 }

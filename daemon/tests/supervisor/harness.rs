@@ -51,16 +51,33 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(spec: impl FnOnce(&Path) -> Spec) -> Self {
+        Self::start_in(|_| (), spec)
+    }
+
+    /// Starts it in a run folder that was changed before.
+    pub(crate) fn start_in(change: impl FnOnce(&Path), spec: impl FnOnce(&Path) -> Spec) -> Self {
+        let mut run = Self::start_unlaunched(|work| spec(work));
+        change(run.dir().path());
+        let spec = Spec::load(&run.dir()).unwrap();
+        let Launched { pid, socket } = client::launch(program(), &run.dir(), &spec).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        run.pid = pid;
+        run.socket = BufReader::new(socket);
+        run
+    }
+
+    /// Only its folders and its spec.
+    pub(crate) fn start_unlaunched(spec: impl FnOnce(&Path) -> Spec) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let work = temp.path().join("work");
         std::fs::create_dir(&work).unwrap();
         let dir = RunDir::new(&temp.path().join("run"));
-        let Launched { pid, socket } = client::launch(program(), &dir, &spec(&work)).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        std::fs::create_dir(dir.path()).unwrap();
+        spec(&work).save(&dir).unwrap();
         Self {
             temp,
-            pid,
-            socket: BufReader::new(socket),
+            pid: 0,
+            socket: BufReader::new(UnixStream::pair().unwrap().0),
         }
     }
 
@@ -159,6 +176,16 @@ impl Run {
             .filter_map(|pid| platform::process(*pid))
             .collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+impl Run {
+    /// The same where nobody waits for the ended: their supervisor is dead.
+    pub(crate) fn assert_all_gone_or_ended(&self, at_least: usize) {
+        assert!(self.pids().len() >= at_least);
+        for pid in self.pids() {
+            assert!(platform::process(pid).is_none_or(|one| one.ended), "{pid}");
+        }
     }
 }
 

@@ -5,7 +5,10 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod family;
+mod faults;
 mod harness;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -129,7 +132,15 @@ fn a_run_without_output_and_without_work_is_stalled() {
         spec.limits.idle_ms = 300;
         spec
     });
-    assert_eq!(run.end().ended, Ended::Stalled { limit_ms: 300 });
+    let Ended::Stalled {
+        limit_ms,
+        asks,
+        last,
+    } = run.end().ended
+    else {
+        panic!("{}", run.log());
+    };
+    assert_eq!((limit_ms, asks, last.as_str()), (300, false, "once"));
 }
 
 #[test]
@@ -248,9 +259,10 @@ fn a_log_over_its_limit_keeps_both_ends() {
     assert!(
         log.contains("bytes of output are left out here"),
         "{}",
-        &log[9_900..10_300]
+        &log[29_900..30_600]
     );
-    assert!(log.len() < 31_000);
+    // Whole up to its limit, a few samples, the end.
+    assert!(log.len() < 30_000 + 20_000 + 20_000, "{}", log.len());
 }
 
 #[test]
