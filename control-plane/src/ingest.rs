@@ -162,6 +162,9 @@ pub async fn events(
     if ack.acked > row.event_seq {
         store::hosts::set_event_seq(&mut tx, host, ack.acked).await?;
         app.store.commit(tx).await?;
+        for (_, event) in batch {
+            tell(app, event);
+        }
     }
     Ok(ack)
 }
@@ -197,6 +200,7 @@ pub async fn log_bytes(
     store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
     store::logs::append(&mut tx, run, start, fresh).await?;
     app.store.commit(tx).await?;
+    app.hosts.tell(run);
     Ok(ack_of(log))
 }
 
@@ -226,6 +230,7 @@ pub async fn log_final(
     }
     store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
     app.store.commit(tx).await?;
+    app.hosts.tell(run);
     Ok(ack_of(log))
 }
 
@@ -257,6 +262,15 @@ pub async fn desired_state(app: &App, host: HostId, from: Option<u64>) -> Result
         hash: hostler_proto::link::desired_hash(desired.all),
         more: false,
     })
+}
+
+/// Whoever waits for news of a run hears of an event about it.
+fn tell(app: &App, event: &serde_json::Value) {
+    let about_a_run = event["type"] == "run_changed";
+    let id = event["payload"]["id"].as_str().filter(|_| about_a_run);
+    if let Some(run) = id.and_then(|id| id.parse().ok()) {
+        app.hosts.tell(run);
+    }
 }
 
 fn send_open(app: &App, host: HostId) {
@@ -374,8 +388,10 @@ async fn run_changed(
         return Ok(true);
     }
     let taken = store::runs::put(tx, host.org_id, host.id, run, now).await?;
-    if taken {
+    if taken && run.state.is_final() {
         store::commands::remove_of_subject(tx, host.id, run.id.0).await?;
+    } else if taken {
+        store::commands::remove_start(tx, host.id, run.id).await?;
     }
     Ok(taken)
 }

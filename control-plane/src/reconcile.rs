@@ -8,7 +8,9 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use hostler_proto::command::{Command, Reply, RunStart, WorkspaceCreate, WorkspaceDelete};
+use hostler_proto::command::{
+    Command, Reply, RunCancel, RunStart, WorkspaceCreate, WorkspaceDelete,
+};
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{AutomationId, CommandId, HostId};
 use hostler_proto::run::{Finished, Outcome, Run, RunResult, RunState};
@@ -98,7 +100,8 @@ pub(crate) async fn settle(
             deleted(&mut tx, open, delete, answer, now).await?;
         }
         Command::RunStart(start) => started(&mut tx, open, start, answer, now).await?,
-        Command::ProjectCreate(_) | Command::WorkspacesCount(_) | Command::RunCancel(_) => {}
+        Command::RunCancel(cancel) => cancelled(&mut tx, open, cancel, answer, now).await?,
+        Command::ProjectCreate(_) | Command::WorkspacesCount(_) => {}
     }
     store::commands::remove(&mut tx, open.id).await?;
     app.store.commit(tx).await?;
@@ -253,6 +256,33 @@ async fn started(
         return Ok(());
     }
     end(&mut run, RunResult::Failed, failure.message.clone(), now);
+    store::runs::put(tx, open.org_id, open.host_id, &run, now).await?;
+    Ok(())
+}
+
+/// A host that does not know a run will not start it any more, and will never tell of it.
+async fn cancelled(
+    tx: &mut Tx,
+    open: &OpenCommand,
+    cancel: &RunCancel,
+    answer: &Result<Reply, Failure>,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let unknown = answer
+        .as_ref()
+        .is_err_and(|failure| failure.code == ErrorCode::NotFound);
+    let known = store::runs::record_in(tx, cancel.run_id).await?;
+    let Some(mut run) = known.filter(|run| unknown && !run.state.is_final()) else {
+        return Ok(());
+    };
+    let by = &cancel.requested_by;
+    if run.state == RunState::Queued {
+        let reason = format!("cancelled by {by} before it started");
+        end(&mut run, RunResult::Cancelled, reason, now);
+    } else {
+        let reason = format!("its host did not know it any more when {by} cancelled it");
+        end(&mut run, RunResult::Lost, reason, now);
+    }
     store::runs::put(tx, open.org_id, open.host_id, &run, now).await?;
     Ok(())
 }

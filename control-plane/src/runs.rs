@@ -1,8 +1,15 @@
 //! Runs and their logs, as delivered so far: read from the catalog alone.
 //!
 //! A log is read by byte offset; pages join to exactly the delivered bytes, and no page ends
-//! inside a character while the rest of it may still come.
+//! inside a character while the rest of it may still come. One run in full, and ending one, are in
+//! [`control`].
 
+mod control;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hostler_proto::error::Failure;
 use hostler_proto::ids::{HostId, RunId};
 use hostler_proto::run::{Run, RunState};
@@ -11,6 +18,8 @@ use hostler_proto::time::UtcMillis;
 use crate::auth::Caller;
 use crate::store::runs::RunRow;
 use crate::{App, automations, names, store};
+
+pub use control::{CancelWish, Cancelled, RunInFull, RunPlace, cancel, get};
 
 /// Most runs of one listing.
 const MOST_RUNS: u32 = 100;
@@ -42,12 +51,25 @@ pub struct RunView {
     pub as_of: UtcMillis,
 }
 
+/// Which part of a run's log to read, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadLog {
+    /// Byte offset to start from.
+    pub cursor: u64,
+    /// Bytes to return at most (4 bytes to 1 MiB).
+    pub max_bytes: u32,
+    /// How long to wait for something to return.
+    pub patience: Duration,
+    /// The bytes themselves, in base64, instead of text.
+    pub exact: bool,
+}
+
 /// Part of a run's log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogPage {
     /// The run.
     pub run: RunView,
-    /// The text from the cursor on, invalid bytes replaced.
+    /// The text from the cursor on, invalid bytes replaced; or the bytes in base64.
     pub log: String,
     /// Where the next page starts.
     pub next_cursor: u64,
@@ -77,38 +99,55 @@ pub async fn list(
         .collect())
 }
 
-/// One run's log from a byte offset, at most `max_bytes` (4 bytes to 1 MiB) of it.
+/// Part of one run's log. Waits for something to return as long as it is told to.
 pub async fn log(
     app: &App,
     caller: &Caller,
     automation_id: &str,
     run_id: &str,
-    cursor: u64,
-    max_bytes: u32,
+    read: ReadLog,
 ) -> Result<LogPage, Failure> {
     let automation = automations::find_with_deleted(app, caller, automation_id).await?;
     let id: Option<RunId> = run_id.trim().parse().ok();
     let id = id.ok_or_else(|| missing(run_id))?;
-    let row = store::runs::by_id(&app.store, caller.org_id, automation.id, id).await?;
-    let row = row.ok_or_else(|| missing(run_id))?;
-    let most = u64::from(max_bytes.clamp(LEAST_PAGE, MOST_PAGE));
+    let mut listener = app.hosts.listen(id, read.patience);
+    loop {
+        let row = store::runs::by_id(&app.store, caller.org_id, automation.id, id).await?;
+        let row = row.ok_or_else(|| missing(run_id))?;
+        if !is_whole(&row) {
+            app.hosts.watch(row.host_id, id);
+        }
+        let page = page(app, row, read).await?;
+        let something = page.done || page.next_cursor > read.cursor;
+        if something || !listener.hear(&app.shutdown).await {
+            return Ok(page);
+        }
+    }
+}
+
+async fn page(app: &App, row: RunRow, read: ReadLog) -> Result<LogPage, Failure> {
+    let (id, cursor) = (row.run.id, read.cursor);
+    let most = u64::from(read.max_bytes.clamp(LEAST_PAGE, MOST_PAGE));
     let to = cursor.saturating_add(most).min(row.log_end);
     let bytes = store::logs::read(&app.store, id, cursor, to).await?;
-    let whole = is_whole(&row);
-    if !whole {
-        app.hosts.watch(row.host_id, id);
-    }
-    let read = cursor.saturating_add(bytes.len() as u64);
-    let ends_here = whole && read >= row.log_end;
-    let (log, used) = decode(&bytes, ends_here);
-    let from = row.log_end.saturating_sub(TAIL_BYTES);
-    let tail = store::logs::read(&app.store, id, from, row.log_end).await?;
+    let ends_here = is_whole(&row) && cursor.saturating_add(bytes.len() as u64) >= row.log_end;
+    let (log, used) = if read.exact {
+        (STANDARD.encode(&bytes), bytes.len())
+    } else {
+        decode(&bytes, ends_here)
+    };
+    let tail = tail(app, &row).await?;
     Ok(LogPage {
         run: view(row, &tail),
         log,
         next_cursor: cursor.saturating_add(used as u64),
         done: ends_here,
     })
+}
+
+async fn tail(app: &App, row: &RunRow) -> Result<Vec<u8>, Failure> {
+    let from = row.log_end.saturating_sub(TAIL_BYTES);
+    Ok(store::logs::read(&app.store, row.run.id, from, row.log_end).await?)
 }
 
 /// Whether every byte the run will ever have is here.

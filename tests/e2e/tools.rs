@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Era, Home, Http, Mcp, Repo};
 
-const TOOLS: [&str; 22] = [
+const TOOLS: [&str; 24] = [
     "automations_create",
     "automations_delete",
     "automations_get",
@@ -20,6 +20,8 @@ const TOOLS: [&str; 22] = [
     "hosts_list",
     "projects_create",
     "projects_list",
+    "runs_cancel",
+    "runs_get",
     "tasks_create",
     "tasks_delete",
     "tasks_get",

@@ -37,12 +37,13 @@ pub async fn list(
     let filter = Filter {
         name: input.name,
         enabled: input.enabled,
+        deleted: input.deleted,
         limit: input.limit.clamp(1, 500),
         offset: input.offset,
     };
     let (org, owner) = (caller.org_id, caller.user_id);
     let (rows, total) = store::automations::list(&app.store, org, owner, &filter).await?;
-    let last = store::runs::last_of_owner(&app.store, org, owner).await?;
+    let last = store::runs::last_of_owner(&app.store, org, owner, input.deleted).await?;
     let now = clock::wall();
     let shown = rows.len() as u64;
     let views = rows.into_iter().map(|row| {
@@ -140,19 +141,15 @@ pub async fn update(
     input: UpdateAutomation,
 ) -> Result<Planned, Failure> {
     let now = clock::wall();
-    let before = find(app, caller, id).await?;
-    let after = changed(app, caller, before.clone(), input, now).await?;
+    let mut before = find(app, caller, id).await?;
+    let mut after = changed(app, caller, before.clone(), &input, now).await?;
     let mut tx = app.store.begin().await?;
     let current = find_in(&mut tx, caller, id).await?;
     if current.revision != before.revision {
-        return Err(Failure::new(
-            ErrorCode::Conflict,
-            format!(
-                "automation {} was changed by somebody else just now",
-                before.id
-            ),
-        )
-        .hint("read it with automations_get and send the change again"));
+        // Somebody was quicker. This change is made to theirs, with nobody in between any more:
+        // what it looks up is read beside the transaction that holds the right to write.
+        after = changed(app, caller, current.clone(), &input, now).await?;
+        before = current;
     }
     let row = write_change(&mut tx, &before, after, now).await?;
     app.store.commit(tx).await?;
@@ -336,7 +333,7 @@ async fn changed(
     app: &App,
     caller: &Caller,
     mut row: AutomationRow,
-    input: UpdateAutomation,
+    input: &UpdateAutomation,
     now: UtcMillis,
 ) -> Result<AutomationRow, Failure> {
     let host = match &input.host {
@@ -354,15 +351,15 @@ async fn changed(
         check::agent(&row.agent, &host)?;
     }
     row.policies = check::policies(&row.policies, &input.policies, &host)?;
-    if moved || target::touched(&input) {
+    if moved || target::touched(input) {
         let kept = target::kept(&row.target);
-        let asked = target::merge(&kept, &input);
+        let asked = target::merge(&kept, input);
         row.target = target::resolve(app, caller, &host, asked).await?;
     }
     if moved && row.moving.is_none() {
         row.plan_after = view::open_since(&row, now);
     }
-    if let Some(written) = check::Written::of_change(&row.schedule, &input) {
+    if let Some(written) = check::Written::of_change(&row.schedule, input) {
         let plan = check::schedule(&written, now)?;
         row.schedule = plan.spec;
         row.schedule_text = plan.text;
@@ -448,8 +445,13 @@ async fn drop_undelivered_runs(
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let waiting = store::runs::going_on(tx, row.host_id).await?;
-    let waiting = waiting.into_iter().filter(|(_, asked)| *asked);
-    for (mut run, _) in waiting.filter(|(run, _)| run.automation_id == row.id) {
+    for (mut run, _) in waiting
+        .into_iter()
+        .filter(|(run, _)| run.automation_id == row.id)
+    {
+        if !store::commands::remove_start(tx, row.host_id, run.id).await? {
+            continue;
+        }
         run.state = RunState::Skipped {
             reason: SkipReason::Deleted,
             at: now,
@@ -457,7 +459,6 @@ async fn drop_undelivered_runs(
             until: None,
         };
         store::runs::put(tx, row.org_id, row.host_id, &run, now).await?;
-        store::commands::remove_of_subject(tx, row.host_id, run.id.0).await?;
     }
     Ok(())
 }

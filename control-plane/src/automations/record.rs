@@ -51,6 +51,8 @@ pub struct AutomationView {
     pub created_at: UtcMillis,
     /// When it was last changed by its owner.
     pub updated_at: UtcMillis,
+    /// When it was deleted.
+    pub deleted_at: Option<UtcMillis>,
 }
 
 /// The newest run of an automation.
@@ -93,6 +95,8 @@ pub struct ListAutomations {
     pub name: Option<String>,
     /// Only those that fire, or only those that do not.
     pub enabled: Option<bool>,
+    /// Those that were deleted instead of those that are there.
+    pub deleted: bool,
     /// How many (1..=500).
     pub limit: u32,
     /// How many to leave out first.

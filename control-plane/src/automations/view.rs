@@ -54,6 +54,7 @@ pub(super) fn automation(
         owner_id: row.owner_id,
         created_at: row.created_at,
         updated_at: row.updated_at,
+        deleted_at: row.deleted_at,
     }
 }
 

@@ -7,6 +7,7 @@
 mod admit;
 mod enrol;
 mod link;
+mod news;
 mod registry;
 mod upgrade;
 
@@ -29,6 +30,7 @@ use crate::{App, clock};
 use registry::{Ask, Call, Handle};
 
 pub use link::Desired;
+pub use news::Listener;
 pub use registry::Hosts;
 
 /// Told how far a command is.

@@ -10,6 +10,7 @@ use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, HostId, InstanceId, RunId};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
+use super::news::News;
 use super::{Presence, ProgressSink};
 use hostler_proto::time::UtcMillis;
 
@@ -103,6 +104,7 @@ pub struct Hosts {
     gates: Vec<tokio::sync::Mutex<()>>,
     pub(super) admitting: Semaphore,
     pub(super) greeting: Arc<Semaphore>,
+    pub(super) news: News,
 }
 
 impl Default for Hosts {
@@ -113,6 +115,7 @@ impl Default for Hosts {
             gates: (0..GATES).map(|_| tokio::sync::Mutex::new(())).collect(),
             admitting: Semaphore::new(MOST_ADMITTING),
             greeting: Arc::new(Semaphore::new(MOST_GREETING)),
+            news: News::default(),
         }
     }
 }

@@ -80,6 +80,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// Only those that fire, or only those that do not.
     pub enabled: Option<bool>,
+    /// Those that were deleted instead of those that are there.
+    pub deleted: bool,
     /// How many.
     pub limit: u32,
     /// How many to leave out first.
@@ -194,7 +196,8 @@ pub async fn list(
     let rows = sqlx::query(
         "SELECT a.*, h.name AS host_name FROM automations a \
          JOIN hosts h ON h.id = a.host_id WHERE a.org_id = $1 AND a.owner_id = $2 \
-         AND a.deleted_at IS NULL AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
+         AND (a.deleted_at IS NOT NULL) = ($7 = 1) \
+         AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
          AND ($4 IS NULL OR a.enabled = $4) \
          ORDER BY a.created_at DESC, a.id DESC LIMIT $5 OFFSET $6",
     )
@@ -204,6 +207,7 @@ pub async fn list(
     .bind(filter.enabled.map(i64::from))
     .bind(i64::from(filter.limit))
     .bind(i64::from(filter.offset))
+    .bind(i64::from(filter.deleted))
     .fetch_all(store.reader())
     .await
     .map_err(StoreError::at("lists automations"))?;
@@ -220,13 +224,15 @@ async fn count(
     let name = filter.name.as_deref().map(like_pattern);
     let row = sqlx::query(
         "SELECT COUNT(*) AS total FROM automations a WHERE a.org_id = $1 AND a.owner_id = $2 \
-         AND a.deleted_at IS NULL AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
+         AND (a.deleted_at IS NOT NULL) = ($5 = 1) \
+         AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
          AND ($4 IS NULL OR a.enabled = $4)",
     )
     .bind(org.to_string())
     .bind(owner.to_string())
     .bind(name.as_deref())
     .bind(filter.enabled.map(i64::from))
+    .bind(i64::from(filter.deleted))
     .fetch_one(store.reader())
     .await
     .map_err(StoreError::at("counts automations"))?;

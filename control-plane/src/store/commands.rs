@@ -4,7 +4,7 @@
 //! its stored reply.
 
 use hostler_proto::command::Command;
-use hostler_proto::ids::{CommandId, HostId, OrgId, WorkspaceId};
+use hostler_proto::ids::{CommandId, HostId, OrgId, RunId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
 use uuid::Uuid;
 
@@ -69,6 +69,17 @@ pub async fn of_subject(store: &Store, subject: Uuid) -> Result<Vec<OpenCommand>
     rows.iter().map(open_command).collect()
 }
 
+/// The end of a run that is still to be asked of its host, if it was wished for.
+pub async fn cancel_of(tx: &mut Tx, run: RunId) -> Result<Option<OpenCommand>, StoreError> {
+    let row = sqlx::query("SELECT * FROM open_commands WHERE subject_id = $1 AND kind = $2")
+        .bind(run.to_string())
+        .bind("run_cancel")
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up a command"))?;
+    row.as_ref().map(open_command).transpose()
+}
+
 /// Forgets an answered command.
 pub async fn remove(tx: &mut Tx, id: CommandId) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM open_commands WHERE id = $1")
@@ -96,14 +107,32 @@ pub async fn remove_creation(
     host: HostId,
     workspace: WorkspaceId,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM open_commands WHERE subject_id = $1 AND host_id = $2 AND kind = $3")
-        .bind(workspace.to_string())
-        .bind(host.to_string())
-        .bind("workspace_create")
-        .execute(&mut **tx)
-        .await
-        .map_err(StoreError::at("forgets a command"))?;
+    remove_kind(tx, host, workspace.0, "workspace_create").await?;
     Ok(())
+}
+
+/// Forgets the start of a run, because its host knows of it, or because it is not to start any
+/// more. Whether there was one.
+pub async fn remove_start(tx: &mut Tx, host: HostId, run: RunId) -> Result<bool, StoreError> {
+    remove_kind(tx, host, run.0, "run_start").await
+}
+
+async fn remove_kind(
+    tx: &mut Tx,
+    host: HostId,
+    subject: Uuid,
+    kind: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM open_commands WHERE subject_id = $1 AND host_id = $2 AND kind = $3",
+    )
+    .bind(subject.to_string())
+    .bind(host.to_string())
+    .bind(kind)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("forgets a command"))?;
+    Ok(done.rows_affected() > 0)
 }
 
 fn kind(command: &Command) -> &'static str {

@@ -1,6 +1,6 @@
 //! Runs as their hosts reported them, and manual ones asked for but not yet reported.
 
-use hostler_proto::ids::{AutomationId, HostId, OrgId, RunId};
+use hostler_proto::ids::{AutomationId, HostId, OrgId, RunId, UserId};
 use hostler_proto::run::{Run, RunState};
 use hostler_proto::time::UtcMillis;
 
@@ -101,6 +101,28 @@ pub async fn by_id(
     row.map(|row| run(Columns::of("run", &row))).transpose()
 }
 
+/// One run of an owner's, also of a deleted automation.
+pub async fn of_owner(
+    store: &Store,
+    org: OrgId,
+    owner: UserId,
+    id: RunId,
+) -> Result<Option<RunRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+         FROM runs r JOIN automations a ON a.id = r.automation_id \
+         LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
+         WHERE r.org_id = $1 AND a.owner_id = $2 AND r.id = $3",
+    )
+    .bind(org.to_string())
+    .bind(owner.to_string())
+    .bind(id.to_string())
+    .fetch_optional(store.reader())
+    .await
+    .map_err(StoreError::at("looks up a run"))?;
+    row.map(|row| run(Columns::of("run", &row))).transpose()
+}
+
 /// The record of a run, to be changed.
 pub async fn record_in(tx: &mut Tx, id: RunId) -> Result<Option<Run>, StoreError> {
     let row = sqlx::query("SELECT record FROM runs WHERE id = $1")
@@ -153,8 +175,8 @@ pub async fn host_in(tx: &mut Tx, id: RunId) -> Result<Option<HostId>, StoreErro
         .transpose()
 }
 
-/// The runs on a host that are not over, oldest first, each with whether its start is still to be
-/// asked of the host.
+/// The runs on a host that are not over, oldest first, each with whether its start or its end is
+/// still to be asked of the host.
 pub async fn going_on(tx: &mut Tx, host: HostId) -> Result<Vec<(Run, bool)>, StoreError> {
     let rows = sqlx::query(
         "SELECT r.record, (SELECT COUNT(*) FROM open_commands c WHERE c.subject_id = r.id) AS asked \
@@ -172,19 +194,21 @@ pub async fn going_on(tx: &mut Tx, host: HostId) -> Result<Vec<(Run, bool)>, Sto
         .collect()
 }
 
-/// The newest run of each of an owner's automations.
+/// The newest run of each of an owner's automations; of the deleted ones when they are asked for.
 pub async fn last_of_owner(
     store: &Store,
     org: OrgId,
-    owner: hostler_proto::ids::UserId,
+    owner: UserId,
+    deleted: bool,
 ) -> Result<Vec<Run>, StoreError> {
     let rows = sqlx::query(
         "SELECT r.record FROM automations a JOIN runs r ON r.id = (SELECT n.id FROM runs n \
          WHERE n.automation_id = a.id ORDER BY n.queued_at DESC, n.scheduled_for DESC, n.id DESC \
-         LIMIT 1) WHERE a.org_id = $1 AND a.owner_id = $2 AND a.deleted_at IS NULL",
+         LIMIT 1) WHERE a.org_id = $1 AND a.owner_id = $2 AND (a.deleted_at IS NOT NULL) = ($3 = 1)",
     )
     .bind(org.to_string())
     .bind(owner.to_string())
+    .bind(i64::from(deleted))
     .fetch_all(store.reader())
     .await
     .map_err(StoreError::at("lists last runs"))?;

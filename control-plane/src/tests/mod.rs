@@ -7,6 +7,7 @@ mod moving;
 mod reading;
 mod records;
 mod removing;
+mod running;
 mod starting;
 mod tables;
 

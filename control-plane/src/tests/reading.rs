@@ -6,7 +6,15 @@ use hostler_proto::error::ErrorCode;
 
 use super::*;
 use crate::ingest;
-use crate::runs::{list, log};
+use crate::runs::{ReadLog, list, log};
+
+fn read(cursor: u64, max_bytes: u32) -> ReadLog {
+    ReadLog {
+        cursor,
+        max_bytes,
+        ..ReadLog::default()
+    }
+}
 
 #[tokio::test]
 async fn a_follower_misses_and_repeats_no_byte() {
@@ -28,7 +36,9 @@ async fn a_follower_misses_and_repeats_no_byte() {
             part,
         );
         sent.await.unwrap();
-        let page = log(app, caller, &id, &run_id, cursor, 5).await.unwrap();
+        let page = log(app, caller, &id, &run_id, read(cursor, 5))
+            .await
+            .unwrap();
         assert!(!page.done);
         assert!(page.next_cursor <= page.run.log_bytes);
         (text, cursor) = (text + &page.log, page.next_cursor);
@@ -36,7 +46,9 @@ async fn a_follower_misses_and_repeats_no_byte() {
     let over = run(1, automation, finished(whole.len() as u64));
     catalog.tell(&[Event::RunChanged(Box::new(over))]).await;
     loop {
-        let page = log(app, caller, &id, &run_id, cursor, 64).await.unwrap();
+        let page = log(app, caller, &id, &run_id, read(cursor, 64))
+            .await
+            .unwrap();
         (text, cursor) = (text + &page.log, page.next_cursor);
         if page.done {
             break;
@@ -44,7 +56,7 @@ async fn a_follower_misses_and_repeats_no_byte() {
     }
     assert_eq!(text, whole);
     assert_eq!(cursor, whole.len() as u64);
-    let beyond = log(app, caller, &id, &run_id, cursor + 9, 64)
+    let beyond = log(app, caller, &id, &run_id, read(cursor + 9, 64))
         .await
         .unwrap();
     assert_eq!((beyond.log.as_str(), beyond.done), ("", true));
@@ -65,16 +77,21 @@ async fn a_finished_run_is_done_only_when_its_last_byte_is_here() {
     ingest::log_bytes(app, catalog.host, record.id, 0, b"abc")
         .await
         .unwrap();
-    assert!(!log(app, caller, &id, &run_id, 0, 100).await.unwrap().done);
+    assert!(
+        !log(app, caller, &id, &run_id, read(0, 100))
+            .await
+            .unwrap()
+            .done
+    );
     ingest::log_bytes(app, catalog.host, record.id, 3, b"de\xe2")
         .await
         .unwrap();
-    let page = log(app, caller, &id, &run_id, 0, 100).await.unwrap();
+    let page = log(app, caller, &id, &run_id, read(0, 100)).await.unwrap();
     assert_eq!(
         (page.log.as_str(), page.next_cursor, page.done),
         ("abcde\u{fffd}", 6, true)
     );
-    let part = log(app, caller, &id, &run_id, 0, 4).await.unwrap();
+    let part = log(app, caller, &id, &run_id, read(0, 4)).await.unwrap();
     assert_eq!(
         (part.log.as_str(), part.next_cursor, part.done),
         ("abcd", 4, false)
@@ -91,7 +108,7 @@ async fn runs_of_another_automation_are_not_found() {
         .tell(&[Event::RunChanged(Box::new(record.clone()))])
         .await;
     for run_id in [record.id.to_string(), "nonsense".into()] {
-        let failure = log(app, caller, &two.to_string(), &run_id, 0, 9)
+        let failure = log(app, caller, &two.to_string(), &run_id, read(0, 9))
             .await
             .unwrap_err();
         assert_eq!(failure.code, ErrorCode::NotFound);

@@ -104,6 +104,7 @@ async fn automations_are_found_by_part_of_their_name() {
     let first = catalog.automation("Nightly 100%").await;
     let second = catalog.automation("Ärger").await;
     let filter = |name: Option<&str>, enabled| Filter {
+        deleted: false,
         name: name.map(str::to_owned),
         enabled,
         limit: 1,
@@ -295,7 +296,7 @@ async fn the_ends_of_logs_and_the_last_run_are_found() {
             .unwrap(),
         []
     );
-    let last = store::runs::last_of_owner(store, org, catalog.caller.user_id)
+    let last = store::runs::last_of_owner(store, org, catalog.caller.user_id, false)
         .await
         .unwrap();
     assert_eq!(last.len(), 1);

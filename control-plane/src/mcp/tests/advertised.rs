@@ -39,6 +39,8 @@ fn the_tools_are_the_documented_ones_in_their_order() {
             "projects_list",
             "projects_create",
             "hosts_list",
+            "runs_get",
+            "runs_cancel",
         ]
     );
 }

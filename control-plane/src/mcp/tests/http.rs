@@ -118,7 +118,7 @@ async fn both_paths_answer_and_the_old_era_starts_with_initialize() {
             .post(path, rpc("tools/list", &json!({})).to_string())
             .await;
         let result = listed.json()["result"].clone();
-        assert_eq!(result["tools"].as_array().unwrap().len(), 22);
+        assert_eq!(result["tools"].as_array().unwrap().len(), 24);
         assert_eq!(result["cacheScope"], "private");
         assert!(result["ttlMs"].as_u64().unwrap() > 0);
     }

@@ -16,7 +16,7 @@ use crate::hosts_catalog::HostView;
 use crate::mcp::tools::{hosts::HostOutput, workspaces::WorkspaceOutput};
 use crate::mcp::views;
 use crate::mcp::{schema, validate};
-use crate::runs::{LogPage, RunView};
+use crate::runs::{CancelWish, Cancelled, LogPage, RunInFull, RunPlace, RunView};
 use crate::workspaces::WorkspaceView;
 
 const AT: UtcMillis = UtcMillis(1_700_000_000_123);
@@ -180,6 +180,7 @@ fn automations_fit() {
             owner_id: UserId(Uuid::nil()),
             created_at: AT,
             updated_at: AT,
+            deleted_at: some(full, AT),
         };
         let next = NextRun {
             at: AT,
@@ -228,6 +229,7 @@ fn full_outcome() -> Outcome {
     Outcome {
         result_text: Some("done".to_owned()),
         session_id: Some("s".to_owned()),
+        resume: Some("cd /w && claude --resume s".to_owned()),
         tokens: Some(1),
         cost_usd: Some(0.5),
         peak_memory_bytes: Some(1),
@@ -250,6 +252,36 @@ fn failed(outcome: Outcome) -> RunState {
     }))
 }
 
+fn in_full_fits(view: RunView, full: bool) {
+    let place = RunPlace {
+        id: WorkspaceId(Uuid::nil()),
+        name: "w".to_owned(),
+        path: "/w".to_owned(),
+        removed: false,
+    };
+    let wish = CancelWish {
+        by: "a@b".to_owned(),
+        at: AT,
+    };
+    let shown = fits(&views::runs::InFull::from(RunInFull {
+        view: view.clone(),
+        automation_name: "a".to_owned(),
+        automation_deleted_at: some(full, AT),
+        host_name: "h".to_owned(),
+        host_online: full,
+        place: some(full, place),
+        cancel: some(full, wish),
+    }));
+    assert_eq!(shown["run"]["automationId"], shown["automation"]["id"]);
+    let ended = fits(&views::runs::Ended::from(Cancelled {
+        run: view,
+        already_over: full,
+        pending: !full,
+        host_name: "h".to_owned(),
+    }));
+    assert_eq!(ended["run"], shown["run"]);
+}
+
 #[test]
 fn runs_fit_in_every_state() {
     let states = [
@@ -266,6 +298,9 @@ fn runs_fit_in_every_state() {
         },
     ];
     let views: Vec<RunView> = states.into_iter().map(run).collect();
+    for (number, view) in views.iter().enumerate() {
+        in_full_fits(view.clone(), number % 2 == 0);
+    }
     let shown = fits(&views::runs::Logs::from(views.clone()));
     let runs = shown["runs"].as_array().unwrap();
     let states: Vec<&str> = runs

@@ -178,6 +178,7 @@ async fn list(call: Call, input: ListInput) -> Result<Page, Failure> {
     let wanted = ListAutomations {
         name: input.name,
         enabled: input.enabled,
+        deleted: input.deleted,
         limit: input.limit,
         offset: input.offset,
     };
@@ -270,6 +271,9 @@ struct ListInput {
     name: Option<String>,
     /// True for those that fire, false for those that do not.
     enabled: Option<bool>,
+    /// True for those that were deleted, whose runs are still readable, instead of those there are.
+    #[serde(default)]
+    deleted: bool,
     /// How many automations to return at most.
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 500))]

@@ -95,6 +95,7 @@ impl Tools {
             automations::tools(),
             projects::tools(),
             hosts::tools(),
+            runs::tools(),
         ]
         .into_iter()
         .flatten()

@@ -64,6 +64,9 @@ pub(crate) struct Automation {
     created_at: Instant,
     /// When its owner last changed it.
     updated_at: Instant,
+    /// When it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Instant>,
 }
 
 /// Policies with their values.
@@ -224,6 +227,7 @@ impl From<AutomationView> for Automation {
             owner_id: view.owner_id.to_string(),
             created_at: view.created_at.into(),
             updated_at: view.updated_at.into(),
+            deleted_at: view.deleted_at.map(Into::into),
         }
     }
 }

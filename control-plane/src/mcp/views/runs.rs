@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::mcp::schema::Instant;
 use crate::mcp::tools::word;
-use crate::runs::{LogPage, RunView};
+use crate::runs::{self, LogPage, RunView};
 
 /// A run, `?` fields left out where there is nothing.
 #[derive(Serialize, JsonSchema)]
@@ -35,8 +35,15 @@ pub(crate) struct RunRecord {
     /// Signal that ended the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
+    /// Agent it was claimed with.
+    agent: String,
+    /// Version of the prompt it was claimed with.
+    prompt_version: u32,
     /// When it was claimed.
     queued_at: Instant,
+    /// When its workspace began to be prepared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preparing_at: Option<Instant>,
     /// When the agent's process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<Instant>,
@@ -85,6 +92,9 @@ struct RunOutcome {
     /// The agent's session id.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
+    /// Shell command that goes on with that session, to type on the run's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume: Option<String>,
     /// Tokens used.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<u64>,
@@ -112,7 +122,7 @@ pub(crate) struct Logs {
     /// With `runId`: the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunRecord>,
-    /// With `runId`: its log from `cursor` on, invalid bytes replaced.
+    /// With `runId`: its log from `cursor` on, in the `encoding` asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     /// With `runId`: the `cursor` of the next call.
@@ -121,6 +131,129 @@ pub(crate) struct Logs {
     /// With `runId`: true when the run is over and its log has been read to the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<bool>,
+}
+
+/// A run with everything it belongs to.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InFull {
+    /// The run.
+    run: RunRecord,
+    /// The automation it is of.
+    automation: AutomationOfRun,
+    /// The host it is on.
+    host: HostOfRun,
+    /// The workspace it works in, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<WorkspaceOfRun>,
+    /// The wish to end it, while its host has not answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested: Option<WishOfRun>,
+    /// When the host last told of it.
+    as_of: Instant,
+}
+
+/// The automation of a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct AutomationOfRun {
+    /// Automation id.
+    id: String,
+    /// Name.
+    name: String,
+    /// When it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Instant>,
+}
+
+/// The host of a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct HostOfRun {
+    /// Host id.
+    id: String,
+    /// Name.
+    name: String,
+    /// Whether it is connected now.
+    online: bool,
+}
+
+/// The workspace of a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct WorkspaceOfRun {
+    /// Workspace id.
+    id: String,
+    /// Name.
+    name: String,
+    /// Folder on the host.
+    path: String,
+    /// Whether it has been removed since.
+    removed: bool,
+}
+
+/// A wish to end a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct WishOfRun {
+    /// Who wants it.
+    by: String,
+    /// Since when.
+    at: Instant,
+}
+
+/// What became of the wish to end a run.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ended {
+    /// The run as it is now.
+    run: RunRecord,
+    /// True when it had ended before this call.
+    already_over: bool,
+    /// True when its host has still to be told, which happens when it is back.
+    pending: bool,
+    /// The host it is on.
+    host_name: String,
+}
+
+impl From<runs::RunInFull> for InFull {
+    fn from(full: runs::RunInFull) -> Self {
+        Self {
+            automation: AutomationOfRun {
+                id: full.view.run.automation_id.to_string(),
+                name: full.automation_name,
+                deleted_at: full.automation_deleted_at.map(Into::into),
+            },
+            host: HostOfRun {
+                id: full.view.host_id.to_string(),
+                name: full.host_name,
+                online: full.host_online,
+            },
+            workspace: full.place.map(|place| WorkspaceOfRun {
+                id: place.id.to_string(),
+                name: place.name,
+                path: place.path,
+                removed: place.removed,
+            }),
+            cancel_requested: full.cancel.map(|wish| WishOfRun {
+                by: wish.by,
+                at: wish.at.into(),
+            }),
+            as_of: full.view.as_of.into(),
+            run: full.view.into(),
+        }
+    }
+}
+
+impl From<runs::Cancelled> for Ended {
+    fn from(cancelled: runs::Cancelled) -> Self {
+        Self {
+            run: cancelled.run.into(),
+            already_over: cancelled.already_over,
+            pending: cancelled.pending,
+            host_name: cancelled.host_name,
+        }
+    }
 }
 
 impl From<Vec<RunView>> for Logs {
@@ -159,7 +292,10 @@ impl From<RunView> for RunRecord {
             reason: told.reason,
             exit_code: told.finished.and_then(|finished| finished.exit_code),
             signal: told.finished.and_then(|finished| finished.signal),
+            agent: run.agent,
+            prompt_version: run.prompt_version,
             queued_at: run.queued_at.into(),
+            preparing_at: run.preparing_at.map(Into::into),
             started_at: told.started_at.map(Into::into),
             finished_at: told.finished_at.map(Into::into),
             duration_ms,
@@ -237,6 +373,7 @@ impl From<&Outcome> for RunOutcome {
             dirty: outcome.dirty,
             result_text: outcome.result_text,
             session_id: outcome.session_id,
+            resume: outcome.resume,
             tokens: outcome.tokens,
             cost_usd: outcome.cost_usd,
             peak_memory_bytes: outcome.peak_memory_bytes,
