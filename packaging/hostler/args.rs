@@ -354,9 +354,12 @@ pub(crate) enum AutomationsCommand {
     Logs {
         /// Id or name
         automation: String,
-        /// Print this run's whole log
+        /// Print this run's whole log, agents' JSON lines made readable
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
+        /// With --run: print the log's bytes exactly as they are
+        #[arg(long, requires = "run")]
+        raw: bool,
         /// At most this many runs
         #[arg(long)]
         limit: Option<u32>,
@@ -464,16 +467,72 @@ pub(crate) struct AutomationFields {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
-    /// Print a run's log
-    #[command(after_help = "Example:\n  hostler runs tail 0198c1f2-… -f")]
+    /// List the newest runs of all automations, deleted ones included
+    List(RunsFilter),
+    /// Show everything about one run
+    Show {
+        /// Run id
+        run: String,
+    },
+    /// End a run that is queued or going on
+    Cancel {
+        /// Run id
+        run: String,
+    },
+    /// Run the automation of an ended run again, as it is now
+    Retry {
+        /// Run id
+        run: String,
+        /// Follow the new run's log to its end; the exit code is 1 unless it succeeded
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print a run's log, agents' JSON lines made readable
+    #[command(
+        after_help = "Examples:\n  hostler runs tail 0198c1f2-… -f\n  hostler runs tail 0198c1f2-… --raw > run.log"
+    )]
     Tail {
         /// Run id
         run: String,
         /// Follow until the run ends; the exit code is 1 unless it succeeded
         #[arg(short, long)]
         follow: bool,
+        /// Print the log's bytes exactly as they are
+        #[arg(long)]
+        raw: bool,
     },
 }
+
+/// Which runs to list.
+#[derive(Args, Debug)]
+pub(crate) struct RunsFilter {
+    /// Only of this automation: its id or name, also of a deleted one
+    #[arg(long, value_name = "AUTOMATION")]
+    pub(crate) automation: Option<String>,
+    /// Only on this host: its id or name
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Only in this state, among the newest 100 of each automation
+    #[arg(long, value_parser = RUN_STATES)]
+    pub(crate) state: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 20, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub(crate) limit: usize,
+}
+
+/// The words for a run's state.
+const RUN_STATES: [&str; 10] = [
+    "queued",
+    "preparing",
+    "running",
+    "succeeded",
+    "failed",
+    "timed_out",
+    "stalled",
+    "cancelled",
+    "lost",
+    "skipped",
+];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {

@@ -10,7 +10,7 @@ use crate::client::Session;
 use crate::failure::Failure;
 use crate::output;
 use crate::projects::put;
-use crate::runs;
+use crate::runs::{self, How};
 use crate::when;
 use crate::workspaces;
 
@@ -58,11 +58,12 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
         AutomationsCommand::Logs {
             automation,
             run,
+            raw,
             limit,
         } => {
             let id = resolve(session, &automation)?;
             return match run {
-                Some(run) => runs::tail(session, &id, &run, false),
+                Some(run) => runs::tail(session, &id, &run, How { follow: false, raw }),
                 None => logs(session, &id, limit),
             };
         }
@@ -78,11 +79,20 @@ fn on_one(session: &Session, tool: &str, automation: &str) -> Result<(), Failure
 
 /// All of the caller's automations.
 pub(crate) fn all(session: &Session) -> Result<Vec<Value>, Failure> {
+    pages(session, false)
+}
+
+/// Those of the caller's automations that were deleted: their runs are still readable.
+pub(crate) fn deleted(session: &Session) -> Result<Vec<Value>, Failure> {
+    pages(session, true)
+}
+
+fn pages(session: &Session, deleted: bool) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
     loop {
         let answer = session.call(
             "automations_list",
-            &json!({"limit": 200, "offset": found.len()}),
+            &json!({"deleted": deleted, "limit": 200, "offset": found.len()}),
         )?;
         let page = answer["automations"]
             .as_array()
@@ -265,7 +275,8 @@ fn start(session: &Session, id: &str, follow: bool) -> Result<ExitCode, Failure>
         output::line(&format!("Follow it: hostler runs tail {run} -f"))?;
     }
     if follow {
-        runs::tail(session, id, &run, true)
+        let how = How { follow, raw: false };
+        runs::tail(session, id, &run, how)
     } else {
         Ok(ExitCode::SUCCESS)
     }
@@ -311,7 +322,7 @@ fn logs(session: &Session, id: &str, limit: Option<u32>) -> Result<ExitCode, Fai
 }
 
 /// A run's reason, or the last line of its log, or what it changed.
-fn summary(run: &Value) -> String {
+pub(crate) fn summary(run: &Value) -> String {
     let last_line = || {
         let tail = run["logTail"].as_str().unwrap_or_default();
         tail.lines()

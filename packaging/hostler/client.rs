@@ -166,7 +166,9 @@ fn call_body(tool: &str, arguments: &Value, progress: bool) -> Value {
 
 fn answer_of_json(mut reader: impl Read, status: u16) -> Result<Value, Failure> {
     let mut text = String::new();
-    reader.read_to_string(&mut text)?;
+    reader
+        .read_to_string(&mut text)
+        .map_err(|error| cut(&error))?;
     match serde_json::from_str(&text) {
         Ok(message) => result_of(&message),
         Err(_) => Err(Failure::new(format!(
@@ -181,7 +183,7 @@ fn answer_of_stream(
     mut progress: Option<&mut Progress>,
 ) -> Result<Value, Failure> {
     for line in BufReader::new(reader).lines() {
-        let line = line?;
+        let line = line.map_err(|error| cut(&error))?;
         let Some(data) = line.strip_prefix("data:") else {
             continue;
         };
@@ -199,6 +201,14 @@ fn answer_of_stream(
         Failure::unreachable("The control plane closed the connection before it answered.")
             .hint("What was asked for goes on there: look at it with the matching `list` command."),
     )
+}
+
+/// The failure of an answer that did not come whole.
+fn cut(error: &std::io::Error) -> Failure {
+    Failure::unreachable(format!(
+        "The connection to the control plane was lost before it answered: {error}."
+    ))
+    .hint("What was asked for may go on there: look at it with the matching `list` command.")
 }
 
 /// The structured content of a JSON-RPC answer, or its failure.

@@ -24,6 +24,7 @@ pub(crate) struct Failure {
     hint: Option<String>,
     detail: Option<String>,
     code: u8,
+    passing: bool,
 }
 
 impl Failure {
@@ -34,6 +35,7 @@ impl Failure {
             hint: None,
             detail: None,
             code: 1,
+            passing: false,
         }
     }
 
@@ -57,6 +59,15 @@ impl Failure {
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self {
             code: 7,
+            passing: true,
+            ..Self::new(message)
+        }
+    }
+
+    /// Something must be done first (exit code 5).
+    pub(crate) fn unmet(message: impl Into<String>) -> Self {
+        Self {
+            code: 5,
             ..Self::new(message)
         }
     }
@@ -78,12 +89,13 @@ impl Failure {
             hint: text("hint"),
             detail: text("detail"),
             code: code.map_or(1, exit_code_of),
+            passing: error.get("retryable") == Some(&Value::Bool(true)),
         }
     }
 
-    /// Whether the thing named does not exist.
-    pub(crate) fn is_not_found(&self) -> bool {
-        self.code == 4
+    /// Whether the same call may succeed a little later: the control plane is away, or says so.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.passing
     }
 
     /// Writes the failure to standard error.

@@ -24,6 +24,18 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// Prints text of others: its control characters but line ends and tabs are left out.
+pub(crate) fn text_block(text: &str) -> Result<(), Failure> {
+    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    line(text.chars().filter(kept).collect::<String>().trim_end())
+}
+
+/// A word to the person at the terminal, beside what is printed.
+pub(crate) fn note(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    drop(writeln!(std::io::stderr(), "hostler: {text}"));
+}
+
 /// Prints a JSON document.
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     line(&serde_json::to_string_pretty(value).map_err(|error| Failure::new(error.to_string()))?)

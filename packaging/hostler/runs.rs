@@ -1,7 +1,10 @@
-//! `hostler runs …`: one run's log, whole or followed to its end.
+//! `hostler runs …`: runs of all automations, one in full, its log, ending it, running it again.
+
+mod list;
+mod show;
+mod tail;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,82 +13,114 @@ use crate::client::Session;
 use crate::failure::Failure;
 use crate::output;
 
-/// How long to wait before asking again when a run has printed nothing new.
-const PAUSE: Duration = Duration::from_millis(150);
+pub(crate) use tail::{How, tail};
 
 pub(crate) fn run(session: &Session, command: RunsCommand) -> Result<ExitCode, Failure> {
     match command {
-        RunsCommand::Tail { run, follow } => {
-            let automation = automation_of(session, &run)?;
-            tail(session, &automation, &run, follow)
+        RunsCommand::List(filter) => list::list(session, &filter)?,
+        RunsCommand::Show { run } => show::show(session, &run)?,
+        RunsCommand::Cancel { run } => cancel(session, &run)?,
+        RunsCommand::Retry { run, follow } => return retry(session, &run, follow),
+        RunsCommand::Tail { run, follow, raw } => {
+            let full = in_full(session, &run)?;
+            let automation = output::cell(&full["automation"]["id"]);
+            let run = output::cell(&full["run"]["runId"]);
+            return tail(session, &automation, &run, How { follow, raw });
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A run with everything it belongs to.
+fn in_full(session: &Session, run: &str) -> Result<Value, Failure> {
+    session.call("runs_get", &json!({"runId": run}))
+}
+
+fn cancel(session: &Session, run: &str) -> Result<(), Failure> {
+    let answer = session.call("runs_cancel", &json!({"runId": run}))?;
+    if session.json() {
+        return output::json(&answer);
+    }
+    let run = &answer["run"];
+    let (id, state) = (output::cell(&run["runId"]), output::cell(&run["state"]));
+    let host = output::cell(&answer["hostName"]);
+    if answer["alreadyOver"] == json!(true) {
+        return output::line(&format!("Run {id} had ended already: {state}."));
+    }
+    if answer["pending"] == json!(true) {
+        return output::line(&format!(
+            "Run {id} is {state} as far as is known. Host {host} is away; it is told to end the run when it is back."
+        ));
+    }
+    if run["finishedAt"].is_null() {
+        return output::line(&format!(
+            "Run {id} is being ended. See how: hostler runs show {id}"
+        ));
+    }
+    match state.as_str() {
+        "cancelled" => output::line(&format!("Run {id} is cancelled.")),
+        _ => output::line(&format!(
+            "Run {id} came to its end before it could be cancelled: {state}."
+        )),
     }
 }
 
-/// Prints a run's log; with `follow` until it ends. The exit code tells whether it succeeded.
-pub(crate) fn tail(
-    session: &Session,
-    automation: &str,
-    run: &str,
-    follow: bool,
-) -> Result<ExitCode, Failure> {
-    let mut cursor: Option<Value> = None;
-    loop {
-        let mut arguments = json!({"automationId": automation, "runId": run});
-        if let Some(cursor) = &cursor {
-            arguments["cursor"] = cursor.clone();
-        }
-        let answer = session.call("automations_logs", &arguments)?;
-        let log = answer["log"].as_str().unwrap_or_default();
-        if session.json() {
-            output::line(&answer.to_string())?;
-        } else {
-            output::bytes(log.as_bytes())?;
-        }
-        let next = answer["nextCursor"].clone();
-        let done = answer["done"] == json!(true);
-        if done || (!follow && log.is_empty()) {
-            return Ok(verdict(&answer["run"], follow));
-        }
-        cursor = Some(next).filter(|next| !next.is_null()).or(cursor);
-        if log.is_empty() {
-            std::thread::sleep(PAUSE);
-        }
-    }
-}
-
-fn verdict(run: &Value, follow: bool) -> ExitCode {
-    if follow && run["state"] != json!("succeeded") {
-        let reason = run["reason"]
-            .as_str()
-            .map_or(String::new(), |reason| format!(": {reason}"));
-        Failure::new(format!(
-            "Run {} ended as {}{reason}",
-            output::cell(&run["runId"]),
-            output::cell(&run["state"])
+/// A new run of the same automation, as the automation is now.
+fn retry(session: &Session, run: &str, follow: bool) -> Result<ExitCode, Failure> {
+    let full = in_full(session, run)?;
+    let (old, automation) = (&full["run"], &full["automation"]);
+    let (id, name) = (
+        output::cell(&old["runId"]),
+        output::cell(&automation["name"]),
+    );
+    if !automation["deletedAt"].is_null() {
+        return Err(Failure::unmet(format!(
+            "Automation {name} was deleted, so run {id} cannot be run again."
         ))
-        .print();
-        return ExitCode::FAILURE;
+        .hint("Create an automation with the same prompt: `hostler automations create`."));
     }
-    ExitCode::SUCCESS
+    if old["finishedAt"].is_null() {
+        return Err(Failure::unmet(format!(
+            "Run {id} is still {}.",
+            output::cell(&old["state"])
+        ))
+        .hint(format!(
+            "Wait for its end (`hostler runs tail {id} -f`), or end it: `hostler runs cancel {id}`."
+        )));
+    }
+    let answer = session.call("automations_run", &json!({"id": automation["id"]}))?;
+    let new = output::cell(&answer["runId"]);
+    if session.json() && !follow {
+        output::json(&answer)?;
+    } else if !session.json() {
+        output::line(&format!(
+            "Run {new} of {name} is {}, after run {id}.",
+            output::cell(&answer["state"])
+        ))?;
+        say_what_changed(session, old, &automation["id"])?;
+    }
+    if follow {
+        let automation = output::cell(&automation["id"]);
+        let how = How { follow, raw: false };
+        return tail(session, &automation, &new, how);
+    }
+    if !session.json() {
+        output::line(&format!("Follow it: hostler runs tail {new} -f"))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The automation a run belongs to, found among the newest runs of each.
-fn automation_of(session: &Session, run: &str) -> Result<String, Failure> {
-    let automations = crate::automations::all(session)?;
-    for automation in &automations {
-        let id = output::cell(&automation["id"]);
-        match session.call(
-            "automations_logs",
-            &json!({"automationId": id, "runId": run, "maxBytes": 1}),
-        ) {
-            Ok(_) => return Ok(id),
-            Err(failure) if failure.is_not_found() => {}
-            Err(failure) => return Err(failure),
-        }
+/// A run again is of the automation as it is now, which may not be what ran before.
+fn say_what_changed(session: &Session, old: &Value, automation: &Value) -> Result<(), Failure> {
+    let answer = session.call("automations_get", &json!({"id": automation}))?;
+    let (then, now) = (
+        &old["promptVersion"],
+        &answer["automation"]["promptVersion"],
+    );
+    if then == now {
+        return Ok(());
     }
-    Err(Failure::of_tool(&json!({
-        "code": "not_found", "message": format!("There is no run {run}."),
-        "hint": "`hostler automations logs AUTOMATION` lists an automation's runs."
-    })))
+    output::line(&format!(
+        "The prompt has changed since: version {now} runs now, version {then} ran before."
+    ))
 }

@@ -143,7 +143,7 @@ enum Wish {
     /// Nothing: nobody will start it or tell of it any more.
     Done,
     /// To tell its host.
-    Ask(OpenCommand),
+    Ask(Box<OpenCommand>),
 }
 
 /// Records the wish, in place of a start that no host has acknowledged.
@@ -160,7 +160,7 @@ async fn record_wish(
         return Ok(Wish::TooLate);
     };
     if let Some(open) = store::commands::cancel_of(&mut tx, id).await? {
-        return Ok(Wish::Ask(open));
+        return Ok(Wish::Ask(Box::new(open)));
     }
     let untold = store::commands::remove_start(&mut tx, host.id, id).await?;
     let away = app.hosts.online(host.id).is_none();
@@ -182,7 +182,11 @@ async fn record_wish(
     }
     app.store.commit(tx).await?;
     app.hosts.tell(id);
-    Ok(if left { Wish::Done } else { Wish::Ask(open) })
+    Ok(if left {
+        Wish::Done
+    } else {
+        Wish::Ask(Box::new(open))
+    })
 }
 
 fn wish_to_record(caller: &Caller, host: &HostRow, id: RunId, now: UtcMillis) -> OpenCommand {
