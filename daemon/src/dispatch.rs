@@ -200,6 +200,10 @@ impl Local for Dispatch {
         Ok(logs.iter().rev().map(|log| self.stream(log)).collect())
     }
 
+    fn log_end(&self, run: RunId) -> u64 {
+        logs::end(&self.context.layout, run)
+    }
+
     async fn log_read(&self, run: RunId, offset: u64, max: usize) -> Result<LogPart, Failure> {
         logs::part(&self.context.layout, run, offset, max)
     }

@@ -63,6 +63,9 @@ pub trait Local: Send + Sync + 'static {
     /// Runs whose log is not wholly acknowledged, as their spools are now, newest first.
     fn log_streams(&self) -> impl Future<Output = Result<Vec<LogState>, Failure>> + Send;
 
+    /// Bytes in a run's log by now.
+    fn log_end(&self, run: RunId) -> u64;
+
     /// At most `max` bytes of a run's log from `offset`.
     fn log_read(
         &self,

@@ -36,6 +36,8 @@ const MOST_COMMANDS: usize = 256;
 const STALL: Duration = Duration::from_secs(10);
 /// Time for the last frames of a session.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Time between two looks at the spools of watched runs, milliseconds.
+const WATCH_MS: u64 = 20;
 /// Bytes handed to the socket before it is flushed.
 const BATCH: usize = 128 << 10;
 
@@ -62,6 +64,8 @@ struct Wire {
     /// Since when what was handed to the socket is being flushed.
     flushing: Option<u64>,
     welcome_at: Option<u64>,
+    /// When to look at the spools of watched runs; none while there are none.
+    look_at: Option<u64>,
     /// The revision of the desired state this host had when the session began.
     had_revision: u64,
     ended: Option<Ended>,
@@ -121,6 +125,7 @@ impl<L: Local> Work<L> {
             stream,
             flushing: None,
             welcome_at: None,
+            look_at: None,
             had_revision,
             ended: None,
         };
@@ -128,6 +133,7 @@ impl<L: Local> Work<L> {
             let woken = self.next(&mut wire, stop).await;
             self.handle(&mut wire, woken).await;
             self.settle(&mut wire).await;
+            self.look_at_watched(&mut wire);
             self.fill(&mut wire).await;
         }
         wire.farewell().await;
@@ -190,6 +196,20 @@ impl<L: Local> Work<L> {
         match self.local.log_streams().await {
             Ok(streams) => wire.session.logs_changed(&streams),
             Err(failure) => tracing::error!("run logs cannot be listed: {failure}"),
+        }
+    }
+
+    /// What supervisors say of their logs comes at their pace; somebody who watches is served from
+    /// the spool itself.
+    fn look_at_watched(&self, wire: &mut Wire) {
+        let now_ms = now().ms;
+        if wire.look_at.is_some_and(|at| at > now_ms) {
+            return;
+        }
+        let watched = wire.session.watched();
+        wire.look_at = (!watched.is_empty()).then_some(now_ms + WATCH_MS);
+        for run in watched {
+            wire.session.log_grew(run, self.local.log_end(run));
         }
     }
 
@@ -360,8 +380,8 @@ impl Wire {
             let held = self.flushing.is_some() && due.reason == TimeoutReason::Pacing;
             due.at_ms.max(if held { now().ms + 250 } else { 0 })
         });
-        let at = stall.into_iter().chain(due).min().unwrap_or(0);
-        Duration::from_millis(at.saturating_sub(now().ms))
+        let at = stall.into_iter().chain(due).chain(self.look_at).min();
+        Duration::from_millis(at.unwrap_or(0).saturating_sub(now().ms))
     }
 
     /// The last frames (a close with its code), as far as the socket takes them.

@@ -409,6 +409,22 @@ impl HostSession {
         }
     }
 
+    /// The runs going on whose log somebody watches: their spools are worth a look now and then,
+    /// because what is said of them comes later.
+    pub fn watched(&self) -> Vec<RunId> {
+        match &self.phase {
+            Phase::Live(live) => live.flow.watched().collect(),
+            Phase::Greeting { .. } | Phase::Over => Vec::new(),
+        }
+    }
+
+    /// The spool of a run going on reaches to here by now.
+    pub fn log_grew(&mut self, run: RunId, end: u64) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.flow.log_grew(run, end);
+        }
+    }
+
     /// The answer to a request. Sent if this session was asked; otherwise it waits, stored, for
     /// the request to be repeated.
     pub fn reply(&mut self, id: CommandId, result: Result<Reply, Failure>) {

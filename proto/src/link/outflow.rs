@@ -1,10 +1,13 @@
 //! What a host has to deliver in one session: events by sequence and log bytes by offset, inside
 //! one window of unacknowledged bytes, in the order events, watched logs, backlog.
 //!
+//! While somebody watches a log, the rest of the logs keeps to a part of the window: what is watched
+//! never waits behind much that is already on its way.
+//!
 //! It holds positions, never the data: the outbox and the spool files do. Whatever is sent and not
 //! acknowledged when the session ends is sent again by the next one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::host::{LogState, Want};
 use super::{Now, Timeout, TimeoutReason};
@@ -14,6 +17,12 @@ use crate::ids::RunId;
 
 /// Log bytes leave at once, then at most this often unless there are many.
 const PACE_MS: u64 = 100;
+/// The same for a log that somebody watches.
+const WATCHED_PACE_MS: u64 = 20;
+/// Part of the window for other logs while one is watched.
+const BACKLOG_PART: u64 = 4;
+/// Most runs watched at once.
+const MOST_WATCHED: usize = 1024;
 /// Enough bytes to leave before the pace allows.
 const PACE_BYTES: u64 = 32 << 10;
 /// Events asked for at once.
@@ -26,6 +35,8 @@ pub(super) struct Outflow {
     window: u64,
     events: EventFlow,
     logs: BTreeMap<RunId, LogFlow>,
+    /// Runs somebody watches, also those whose log has not begun.
+    watched: BTreeSet<RunId>,
     /// Most log bytes per second; 0 is no limit.
     max_bps: u64,
     /// With a limit: when the next log bytes may go.
@@ -51,7 +62,6 @@ struct LogFlow {
     acked: u64,
     finished: Option<(u64, u32)>,
     final_sent: bool,
-    watched: bool,
     sent_at: Option<u64>,
     resends: u32,
 }
@@ -69,6 +79,7 @@ impl Outflow {
                 more: true,
             },
             logs: BTreeMap::new(),
+            watched: BTreeSet::new(),
             max_bps: 0,
             log_free_at: 0,
         }
@@ -138,7 +149,6 @@ impl Outflow {
                 acked: start,
                 finished: state.finished,
                 final_sent: false,
-                watched: false,
                 sent_at: None,
                 resends: 0,
             });
@@ -148,8 +158,28 @@ impl Outflow {
     }
 
     pub(super) fn watch(&mut self, run: RunId, on: bool) {
-        if let Some(flow) = self.logs.get_mut(&run) {
-            flow.watched = on;
+        if !on {
+            self.watched.remove(&run);
+        } else if self.watched.len() < MOST_WATCHED {
+            self.watched.insert(run);
+        }
+    }
+
+    /// The runs going on that somebody watches.
+    pub(super) fn watched(&self) -> impl Iterator<Item = RunId> {
+        let goes_on = |run: &&RunId| {
+            let flow = self.logs.get(run);
+            flow.is_some_and(|flow| flow.finished.is_none())
+        };
+        self.watched.iter().filter(goes_on).copied()
+    }
+
+    /// The spool of a run going on reaches to here by now.
+    pub(super) fn log_grew(&mut self, run: RunId, end: u64) {
+        if let Some(flow) = self.logs.get_mut(&run)
+            && flow.finished.is_none()
+        {
+            flow.end = flow.end.max(end);
         }
     }
 
@@ -227,25 +257,22 @@ impl Outflow {
 
     /// The most urgent data that may go now.
     pub(super) fn want(&self, now: Now) -> Option<Want> {
-        let free = self.window.saturating_sub(self.unacked());
-        if self.events.more && free > 0 {
+        if self.events.more && self.room(true) > 0 {
             return Some(Want::Events {
                 after: self.events.sent,
                 limit: EVENT_BATCH,
             });
         }
-        // A small remainder of the window is not worth a frame while acknowledgements are due.
-        if free < PACE_BYTES || now.ms < self.log_free_at {
+        if now.ms < self.log_free_at {
             return None;
         }
-        self.logs
-            .iter()
-            .filter(|(_, flow)| flow.may_go(now))
-            .min_by_key(|(run, flow)| (!flow.watched, flow.sent_at, **run))
-            .map(|(run, flow)| Want::Log {
-                run_id: *run,
+        self.sendable()
+            .filter(|(_, watched, flow)| flow.free_at(*watched).is_some_and(|at| now.ms >= at))
+            .min_by_key(|(run, watched, flow)| (!watched, flow.sent_at, *run))
+            .map(|(run_id, watched, flow)| Want::Log {
+                run_id,
                 offset: flow.sent,
-                max: usize::try_from(free)
+                max: usize::try_from(self.room(watched))
                     .unwrap_or(MAX_LOG_BODY)
                     .min(MAX_LOG_BODY),
             })
@@ -253,15 +280,36 @@ impl Outflow {
 
     /// When held-back log bytes may go.
     pub(super) fn timeout(&self) -> Option<Timeout> {
-        let free = self.window.saturating_sub(self.unacked());
-        if free < PACE_BYTES {
-            return None;
-        }
-        let earliest = self.logs.values().filter_map(LogFlow::free_at).min()?;
+        let earliest = self
+            .sendable()
+            .filter_map(|(_, watched, flow)| flow.free_at(watched))
+            .min()?;
         Some(Timeout {
             at_ms: earliest.max(self.log_free_at),
             reason: TimeoutReason::Pacing,
         })
+    }
+
+    /// Logs for which there is room, each with whether it is watched. A small remainder of the
+    /// window is not worth a frame while acknowledgements are due.
+    fn sendable(&self) -> impl Iterator<Item = (RunId, bool, &LogFlow)> {
+        let (room, backlog_room) = (self.room(true), self.room(false));
+        self.logs.iter().filter_map(move |(run, flow)| {
+            let watched = self.watched.contains(run);
+            let room = if watched { room } else { backlog_room };
+            (room >= PACE_BYTES).then_some((*run, watched, flow))
+        })
+    }
+
+    /// What may be sent before something is acknowledged.
+    fn room(&self, watched: bool) -> u64 {
+        let held_back = !watched && self.watched().next().is_some();
+        let window = if held_back {
+            self.window / BACKLOG_PART
+        } else {
+            self.window
+        };
+        window.saturating_sub(self.unacked())
     }
 
     /// Bytes sent and not acknowledged.
@@ -278,20 +326,18 @@ impl Outflow {
 
 impl LogFlow {
     /// When bytes that are there may go; none when all are sent.
-    fn free_at(&self) -> Option<u64> {
+    fn free_at(&self, watched: bool) -> Option<u64> {
         let waiting = self.end.saturating_sub(self.sent);
         if waiting == 0 {
             return None;
         }
         let pace = if waiting >= PACE_BYTES || self.finished.is_some() {
             0
+        } else if watched {
+            WATCHED_PACE_MS
         } else {
             PACE_MS
         };
         Some(self.sent_at.map_or(0, |at| at + pace))
-    }
-
-    fn may_go(&self, now: Now) -> bool {
-        self.free_at().is_some_and(|at| now.ms >= at)
     }
 }

@@ -137,6 +137,49 @@ fn events_go_before_watched_logs_and_those_before_backlog() {
 }
 
 #[test]
+fn what_is_watched_does_not_wait_behind_the_backlog() {
+    let mut pair = Pair::live(Acks::default());
+    pair.host.supply_events(vec![]);
+    pair.host.logs_changed(&[log(1, 50 << 20)]);
+    // It is watched before it has a log.
+    pair.control.watch(run(2), true);
+    pair.exchange(at(0));
+    assert_eq!(pair.host.watched(), []);
+    pair.host.logs_changed(&[log(1, 50 << 20), log(2, 10)]);
+    assert_eq!(pair.host.watched(), [run(2)]);
+    let send = |pair: &mut Pair, now| {
+        let Some(Want::Log {
+            run_id,
+            offset,
+            max,
+        }) = pair.host.poll_want(now)
+        else {
+            return None;
+        };
+        let size = if run_id == run(2) { 10 } else { max };
+        pair.host
+            .supply_log(run_id, offset, vec![b'x'; size], vec![], now);
+        Some(run_id)
+    };
+    assert_eq!(send(&mut pair, at(1)), Some(run(2)));
+    while let Some(sent) = send(&mut pair, at(1)) {
+        assert_eq!(sent, run(1));
+    }
+    let backlog = pair.host.unacked();
+    assert!(backlog <= 256 << 10, "{backlog}");
+    // More of what is watched goes soon and although the backlog waits.
+    pair.host.log_grew(run(2), 20);
+    assert_eq!(pair.host.poll_timeout().unwrap().at_ms, 21);
+    assert_eq!(send(&mut pair, at(20)), None);
+    assert_eq!(send(&mut pair, at(21)), Some(run(2)));
+    // Nobody watches any more: the backlog takes the whole window.
+    pair.control.watch(run(2), false);
+    pair.exchange(at(22));
+    while send(&mut pair, at(22)).is_some() {}
+    assert!(pair.host.unacked() > 1_000_000);
+}
+
+#[test]
 fn no_more_than_the_window_is_in_flight() {
     let mut pair = Pair::live(Acks::default());
     pair.host.supply_events(vec![]);
