@@ -11,7 +11,7 @@ use super::task::{Runs, wrong};
 use super::{outcome, place, retention};
 use crate::agents::{Reader, Report, resume};
 use crate::clock;
-use crate::store::runs::{self as rows, RunRow};
+use crate::store::runs::{self as rows, Place, RunRow};
 use crate::supervisor::record::{Exit, Grace};
 use crate::supervisor::{commands, spool, strays};
 
@@ -134,6 +134,15 @@ impl Runs {
             place::leave(context, self, id, keep, outcome, now).await;
         }
         Ok(())
+    }
+
+    /// Leaves a place in which nothing was run.
+    pub(super) async fn leave_unused(&self, row: &RunRow, place: &Place) {
+        if place.owned {
+            let (id, now) = (place.workspace_id, clock::wall());
+            let keep = row.automation.policies.keep_workspace;
+            place::leave(&self.0.context, self, id, keep, &Outcome::default(), now).await;
+        }
     }
 
     /// Takes up the leaving of workspaces whose runs ended just before the daemon did.

@@ -210,7 +210,9 @@ impl Runs {
         if makes_place && row.run.state == RunState::Queued {
             self.record(row, Run::prepare).await?;
         }
-        let prepared = place::prepare(&self.0.context, row, clock::wall()).await;
+        let Some(prepared) = self.prepare(row, cancel).await? else {
+            return Ok(None);
+        };
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -224,10 +226,8 @@ impl Runs {
             }
         };
         if cancel.is_cancelled() {
-            let reason = "cancelled before it started".to_owned();
             row.place = Some(prepared.place);
-            self.end_unlaunched(row.clone(), RunResult::Cancelled, reason)
-                .await?;
+            self.cancel_unlaunched(row.clone()).await?;
             return Ok(None);
         }
         row.place = Some(prepared.place.clone());
@@ -239,6 +239,32 @@ impl Runs {
                 Ok(None)
             }
         }
+    }
+
+    /// Makes the run's place. None when the run was cancelled meanwhile: it is over at once, and what
+    /// is made for it is made whole, and then left.
+    async fn prepare(
+        &self,
+        row: &RunRow,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Result<Prepared, Failure>>, Failure> {
+        let mut preparing = std::pin::pin!(place::prepare(&self.0.context, row, clock::wall()));
+        tokio::select! {
+            biased;
+            prepared = &mut preparing => return Ok(Some(prepared)),
+            () = cancel.cancelled() => {}
+        }
+        self.cancel_unlaunched(row.clone()).await?;
+        if let Ok(prepared) = preparing.await {
+            self.leave_unused(row, &prepared.place).await;
+        }
+        Ok(None)
+    }
+
+    async fn cancel_unlaunched(&self, row: RunRow) -> Result<(), Failure> {
+        let by = self.who_cancelled(row.run.id).await;
+        let reason = format!("cancelled by {by} before it started");
+        self.end_unlaunched(row, RunResult::Cancelled, reason).await
     }
 
     /// What to launch. An agent that is not found is looked for once more with a fresh PATH.

@@ -15,7 +15,7 @@ use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceKind, WorkspaceState};
 
 use super::base::{self, Choice};
-use super::{forget, invalid, save, set_state, turn_key};
+use super::{forget, invalid, save, set_state, setup_key, turn_key};
 use crate::git::worktree::{self, Made, Plan, Step};
 use crate::git::{Limits, Repo, Watch, fetch, names};
 use crate::link::ProgressSink;
@@ -464,7 +464,14 @@ impl Making<'_> {
                 "the setup folder {folder} does not exist; correct `cwd` in the project's config"
             ))));
         }
-        Ok(Some(self.supervise.steps(steps).await))
+        let done = self
+            .context
+            .busy
+            .until_cut(setup_key(row.workspace.id), self.supervise.steps(steps))
+            .await;
+        Ok(Some(done.unwrap_or_else(|| {
+            unreadable("it was ended, because the workspace is to be deleted")
+        })))
     }
 }
 

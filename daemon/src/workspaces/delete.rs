@@ -13,7 +13,7 @@ use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{WorkspaceKind, WorkspaceState};
 
 use super::create::env_of;
-use super::{forget, save, turn_key};
+use super::{forget, save, setup_key, turn_key};
 use crate::git::{Error, Repo, Tools, entries, refs, status, trash, worktree};
 use crate::projects::blocking;
 use crate::setup::{self, Steps, Supervise, TEARDOWN_LIMIT};
@@ -39,6 +39,11 @@ pub async fn delete(
     let Some(seen) = context.store.workspace(id).await? else {
         return Ok(answer);
     };
+    if context.busy.may_be_cut(&setup_key(id)) {
+        // What sets it up need not go on: that may take minutes.
+        check(context, &seen, &command).await?;
+        context.busy.cut(&setup_key(id));
+    }
     let _turn = context.busy.turn(turn_of(&seen)).await;
     let Some(mut row) = context.store.workspace(id).await? else {
         return Ok(answer);

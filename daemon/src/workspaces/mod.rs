@@ -53,6 +53,11 @@ fn turn_key(project: hostler_proto::ids::ProjectId, branch: &str) -> String {
     format!("workspace {project} {branch}")
 }
 
+/// The key under which a workspace's setup may be cut short.
+fn setup_key(id: hostler_proto::ids::WorkspaceId) -> String {
+    format!("setup {id}")
+}
+
 fn invalid(message: impl Into<String>, hint: &str) -> Failure {
     Failure::new(ErrorCode::InvalidArgument, message).hint(hint)
 }
