@@ -50,6 +50,9 @@ impl Things {
             | "automations_resume"
             | "automations_run"
             | "automations_delete" => json!({"id": self.automation}),
+            "runs_get" | "runs_cancel" => {
+                json!({"runId": "01900000-0000-7000-8000-000000000000"})
+            }
             "projects_create" => json!({"hostId": self.host, "path": "/nowhere"}),
             "tasks_list" | "workspaces_list" | "automations_list" | "projects_list"
             | "hosts_list" => json!({}),

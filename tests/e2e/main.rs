@@ -22,6 +22,8 @@ mod other_clients;
 #[cfg(test)]
 mod projects;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod strangers;

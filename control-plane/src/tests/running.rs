@@ -214,7 +214,7 @@ async fn a_reader_that_waits_gets_what_comes_and_every_byte_of_it() {
     );
     let end = ReadLog { cursor: 11, ..read };
     let (page, ()) = tokio::join!(log(app, caller, &automation_id, &id, end), async {
-        drop(told(&catalog, automation, finished(11)).await)
+        drop(told(&catalog, automation, finished(11)).await);
     },);
     assert!(page.unwrap().done);
     let hasty = ReadLog {
