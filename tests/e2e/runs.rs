@@ -292,6 +292,28 @@ fn runs_by_hand() {
     mcp.ok("automations_delete", json!({"id": two}));
     let (code, said) = home.run(&["runs", "retry", &going]).failed();
     assert!(code == 5 && said.contains("was deleted"), "{code}: {said}");
+    for wrong in [
+        ["runs", "show", "nonsense"],
+        ["runs", "tail", NOTHING],
+        ["runs", "cancel", NOTHING],
+    ] {
+        assert_eq!(home.run(&wrong).failed().0, 4, "{wrong:?}");
+    }
+}
+
+#[test]
+fn runs_of_all_automations_are_listed() {
+    let home = Home::new();
+    let up = home.up();
+    let mcp = up.mcp();
+    let one = mcp.automation(&json!({"name": "One", "prompt": "exit 3"}));
+    let two = mcp.automation(&json!({"name": "Two", "prompt": "true"}));
+    let made: Vec<String> = [&one, &two, &one, &one]
+        .map(|id| mcp.run_to_end(id)["runId"].as_str().unwrap().to_owned())
+        .into_iter()
+        .rev()
+        .collect();
+    mcp.ok("automations_delete", json!({"id": two}));
     let ids = |narrow: &[&str]| -> Vec<String> {
         let listed = home
             .run(&[&["runs", "list", "--json"], narrow].concat())
@@ -301,22 +323,14 @@ fn runs_by_hand() {
             .map(|run| run["runId"].as_str().unwrap().to_owned())
             .collect()
     };
-    let all = ids(&[]);
-    assert_eq!((all.len(), &all[2], &all[3]), (4, &going, &failed));
-    assert_eq!(ids(&["--limit", "1"]), all[..1]);
-    assert_eq!(ids(&["--state", "cancelled"]), [going.clone()]);
-    assert_eq!(ids(&["--automation", "two"]), [going]);
+    assert_eq!(ids(&[]), made);
+    assert_eq!(ids(&["--limit", "1"]), made[..1]);
+    assert_eq!(ids(&["--state", "succeeded"]), made[2..3]);
+    assert_eq!(ids(&["--automation", "two"]), made[2..3]);
     let host = mcp.host()["name"].as_str().unwrap().to_owned();
     assert_eq!(ids(&["--host", &host, "--state", "failed"]).len(), 3);
     let table = home.run(&["runs", "list"]).ok();
-    assert!(table.contains("Two") && table.contains(&failed), "{table}");
-    for wrong in [
-        ["runs", "show", "nonsense"],
-        ["runs", "tail", NOTHING],
-        ["runs", "cancel", NOTHING],
-    ] {
-        assert_eq!(home.run(&wrong).failed().0, 4, "{wrong:?}");
-    }
+    assert!(table.contains("Two") && table.contains(&made[0]), "{table}");
     assert_eq!(
         home.run(&["runs", "list", "--host", "nowhere"]).failed().0,
         4
@@ -401,8 +415,12 @@ fn following_goes_on_through_a_restart_of_the_server() {
     up.program.kill();
     let _up = home.up();
     let status = follower.wait(secs(60));
-    let expected: String = (0..400).map(|number| format!("{number}\n")).collect();
-    assert!(follower.stdout() == expected, "{}", follower.output());
+    let expected: Vec<String> = (0..400).map(|number| format!("{number}\n")).collect();
+    assert!(
+        follower.stdout() == expected.concat(),
+        "{}",
+        follower.output()
+    );
     assert!(
         status.success() && follower.stderr().contains("waiting"),
         "{}",
