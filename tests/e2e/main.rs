@@ -18,6 +18,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod other_clients;
 #[cfg(test)]
 mod projects;

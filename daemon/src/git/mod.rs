@@ -14,6 +14,7 @@ pub mod error;
 pub mod fetch;
 pub mod files;
 pub mod hooks;
+pub mod journal;
 pub mod lock;
 pub mod names;
 mod plain;

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Error, Git};
+use super::{Error, Git, journal};
 
 /// Counts and names of what differs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,14 +133,26 @@ pub struct Outcome {
     pub dirty: bool,
 }
 
-/// Compares the worktree, its uncommitted files included, with `base_commit`.
-pub fn outcome(git: &Git, path: &Path, base_commit: &str) -> Result<Outcome, Error> {
-    let range = format!("{base_commit}..HEAD");
-    let commits = git.local(
-        path,
-        "counting commits",
-        &["rev-list", "--count", "--end-of-options", &range],
-    )?;
+/// Compares the worktree, its uncommitted files included, with a commit; with nothing at all when
+/// there was none. `journal`: where the journal of HEAD was then, see [`journal::position`].
+pub fn outcome(
+    git: &Git,
+    path: &Path,
+    base_commit: Option<&str>,
+    journal: Option<u64>,
+) -> Result<Outcome, Error> {
+    let told = match journal {
+        Some(from) => journal::made_since(git, path, from)?,
+        None => None,
+    };
+    let commits = match told {
+        Some(made) => made,
+        None => commits_since(git, path, base_commit)?,
+    };
+    let base = match base_commit {
+        Some(commit) => commit.to_owned(),
+        None => empty_tree(git, path)?,
+    };
     let numstat = git.local(
         path,
         "comparing files",
@@ -150,7 +162,7 @@ pub fn outcome(git: &Git, path: &Path, base_commit: &str) -> Result<Outcome, Err
             "--no-ext-diff",
             "--numstat",
             "--end-of-options",
-            base_commit,
+            &base,
         ],
     )?;
     let others = git.local(
@@ -159,7 +171,7 @@ pub fn outcome(git: &Git, path: &Path, base_commit: &str) -> Result<Outcome, Err
         &["ls-files", "--others", "--exclude-standard", "-z"],
     )?;
     let mut outcome = Outcome {
-        commits: commits.text().parse().unwrap_or(0),
+        commits,
         dirty: !status(git, path)?.clean(),
         ..Outcome::default()
     };
@@ -178,6 +190,24 @@ pub fn outcome(git: &Git, path: &Path, base_commit: &str) -> Result<Outcome, Err
         outcome.insertions += lines(&path.join(String::from_utf8_lossy(name).as_ref()));
     }
     Ok(outcome)
+}
+
+/// Commits HEAD has and `base` has not; all of them without a base.
+fn commits_since(git: &Git, path: &Path, base: Option<&str>) -> Result<u32, Error> {
+    let range = match base {
+        Some(commit) => format!("{commit}..HEAD"),
+        None => "HEAD".to_owned(),
+    };
+    let args = ["rev-list", "--count", "--end-of-options", &range];
+    let output = git.attempt(path, "counting commits", &args)?;
+    // No commit yet is none made.
+    Ok(output.text().parse().unwrap_or(0))
+}
+
+/// The name of a tree without files, in the repository's own hash.
+fn empty_tree(git: &Git, path: &Path) -> Result<String, Error> {
+    let args = ["hash-object", "-t", "tree", "/dev/null"];
+    Ok(git.local(path, "comparing files", &args)?.text())
 }
 
 /// Lines of a new text file; 0 for what is large, binary or not a file.
@@ -329,16 +359,64 @@ mod tests {
         let sample = Sample::new();
         let (git, root) = (fixture::git(), sample.root());
         let base = fixture::run(root, &["rev-parse", "HEAD"]);
-        assert_eq!(outcome(&git, root, &base).unwrap(), Outcome::default());
+        let journal = journal::position(root);
+        let outcome = || outcome(&git, root, Some(&base), journal).unwrap();
+        assert_eq!(outcome(), Outcome::default());
         fixture::commit(root, "made.txt", "one");
         fs::write(root.join("README.md"), "replaced\n").unwrap();
         fs::write(root.join("loose.txt"), "1\n2\n").unwrap();
-        let got = outcome(&git, root, &base).unwrap();
+        let got = outcome();
         assert_eq!(
             (got.commits, got.files_changed, got.dirty),
             (1, 3, true),
             "{got:?}"
         );
         assert!(got.insertions >= 4 && got.deletions >= 1, "{got:?}");
+    }
+
+    #[test]
+    fn everything_is_new_where_there_was_no_commit() {
+        let temp = tempfile::tempdir().unwrap();
+        let (git, root) = (fixture::git(), temp.path());
+        fixture::run(root, &["init", "-q"]);
+        let journal = journal::position(root);
+        let outcome = || outcome(&git, root, None, journal).unwrap();
+        assert_eq!(outcome(), Outcome::default());
+        fixture::commit(root, "made.txt", "one");
+        fs::write(root.join("loose.txt"), "1\n2\n").unwrap();
+        let got = outcome();
+        assert_eq!(
+            (got.commits, got.files_changed, got.dirty),
+            (1, 2, true),
+            "{got:?}"
+        );
+    }
+
+    #[test]
+    fn a_changed_submodule_is_one_changed_file() {
+        let (sample, inner) = (Sample::new(), Sample::new());
+        let (git, root) = (fixture::git(), sample.root());
+        let url = inner.root().to_string_lossy().into_owned();
+        let allow = "protocol.file.allow=always";
+        fixture::run(
+            root,
+            &["-c", allow, "submodule", "add", "-q", &url, "inner"],
+        );
+        fixture::run(root, &["commit", "-qm", "with a submodule"]);
+        let base = fixture::run(root, &["rev-parse", "HEAD"]);
+        let journal = journal::position(root);
+        fs::write(root.join("inner/README.md"), "changed\n").unwrap();
+        let dirty = outcome(&git, root, Some(&base), journal).unwrap();
+        assert_eq!(
+            (dirty.commits, dirty.files_changed, dirty.dirty),
+            (0, 1, true)
+        );
+        fixture::commit(&root.join("inner"), "README.md", "inside");
+        fixture::run(root, &["commit", "-qam", "moves the submodule"]);
+        let done = outcome(&git, root, Some(&base), journal).unwrap();
+        assert_eq!(
+            (done.commits, done.files_changed, done.dirty),
+            (1, 1, false)
+        );
     }
 }

@@ -174,6 +174,7 @@ pub(super) mod tests {
             root: "/r".into(),
             branch: Some("main".into()),
             head: None,
+            journal: None,
             owned: false,
         }
     }

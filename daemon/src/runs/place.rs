@@ -15,7 +15,7 @@ use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceState};
 
 use crate::Context;
-use crate::git::{Repo, refs, status};
+use crate::git::{Repo, journal, refs, status};
 use crate::projects::blocking;
 use crate::setup::{self, Later, Steps, Supervise};
 use crate::store::runs::{Place, RunRow};
@@ -122,6 +122,7 @@ async fn place(context: &Context, workspace: Workspace, owned: bool) -> Result<P
     })
     .await?;
     Ok(Place {
+        journal: journal::position(Path::new(&workspace.path)),
         workspace_id: workspace.id,
         name: workspace.name,
         path: workspace.path,
@@ -134,11 +135,13 @@ async fn place(context: &Context, workspace: Workspace, owned: bool) -> Result<P
 
 /// What happened in the place since the run began; nothing when it cannot be told.
 pub(super) async fn changes(context: &Context, place: &Place) -> Outcome {
-    let Some(head) = place.head.clone() else {
-        return Outcome::default();
-    };
-    let (tools, path) = (Arc::clone(&context.git), PathBuf::from(&place.path));
-    match blocking(move || status::outcome(&tools.git, &path, &head)).await {
+    let (tools, place) = (Arc::clone(&context.git), place.clone());
+    let path = place.path.clone();
+    let look = blocking(move || {
+        let (path, head) = (PathBuf::from(&place.path), place.head.as_deref());
+        status::outcome(&tools.git, &path, head, place.journal)
+    });
+    match look.await {
         Ok(found) => Outcome {
             commits: found.commits,
             files_changed: found.files_changed,
@@ -148,7 +151,7 @@ pub(super) async fn changes(context: &Context, place: &Place) -> Outcome {
             ..Outcome::default()
         },
         Err(failure) => {
-            tracing::warn!(path = %place.path, %failure, "a run's changes cannot be told");
+            tracing::warn!(%path, %failure, "a run's changes cannot be told");
             Outcome::default()
         }
     }

@@ -46,6 +46,9 @@ pub struct Place {
     pub branch: Option<String>,
     /// Commit checked out before the run (hex); none in a repository without commits.
     pub head: Option<String>,
+    /// Where the journal of its HEAD was before the run, see [`crate::git::journal`].
+    #[serde(default)]
+    pub journal: Option<u64>,
     /// Whether the workspace was made for this run and follows `keep_workspace`.
     pub owned: bool,
 }

@@ -127,6 +127,7 @@ async fn what_recovery_needs_is_remembered() {
         root: "/r".into(),
         branch: None,
         head: Some("abc".into()),
+        journal: None,
         owned: true,
     };
     let mut tx = store.begin().await.unwrap();
