@@ -12,6 +12,9 @@
 //!   workspace and one automation, and the git processes they started in that time. The memory
 //!   column `own` is private memory (what the process adds to the machine), `resident` also counts
 //!   pages of the program file.
+//! * `claimed`: from a run's claim to the first byte of its agent, with and without a fresh worktree.
+//! * `memory`: what a run that goes on adds to the machine: its supervisor, and the daemon's growth.
+//! * `syncs`: how often each end waits for the disk in one run, by strace(1), which has to be there.
 
 #![expect(
     clippy::print_stdout,
@@ -31,6 +34,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod runs;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,6 +56,15 @@ fn main() {
     }
     if wanted("idle") {
         idle();
+    }
+    if wanted("claimed") {
+        runs::claimed();
+    }
+    if wanted("memory") {
+        runs::memory();
+    }
+    if wanted("syncs") {
+        runs::syncs();
     }
 }
 
