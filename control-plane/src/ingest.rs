@@ -5,10 +5,11 @@
 
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::event::Event;
-use hostler_proto::frame::payload::Sync;
+use hostler_proto::frame::payload::{Life, Sync};
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{HostId, RunId};
-use hostler_proto::run::{Run, RunResult, RunState, SkipReason};
+use hostler_proto::link::history;
+use hostler_proto::run::{Run, RunResult, RunState};
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceState};
 use serde::Deserialize as _;
@@ -61,6 +62,8 @@ pub struct Stated {
     pub next_seq: u64,
     /// Runs going on, and runs whose log is not wholly acknowledged.
     pub runs: Vec<StatedRun>,
+    /// Which start of its daemon numbered which events.
+    pub lives: Vec<Life>,
 }
 
 /// What a host needs to know after it connected.
@@ -80,12 +83,13 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     let mut row = known(&mut tx, host).await?;
-    if stated.next_seq > 0 && stated.next_seq <= row.event_seq {
-        // The host's database was restored from an older copy: its numbers start over from there.
-        row.event_seq = stated.next_seq - 1;
-        store::hosts::set_event_seq(&mut tx, host, row.event_seq).await?;
+    let restored = restored_to(&row, stated);
+    if let Some(seq) = restored {
+        row.event_seq = seq;
+        store::hosts::set_event_seq(&mut tx, host, seq).await?;
         row.desired_revision = reconcile::plan_anew(&mut tx, &row, now).await?;
     }
+    store::hosts::set_lives(&mut tx, host, &stated.lives).await?;
     let epoch = app.server.epoch;
     // What a host applied counts once it has told what it did before.
     let told = stated.next_seq <= row.event_seq + 1;
@@ -101,7 +105,9 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
         let ack = log.filter(|log| log.host_id == host).map(ack_of);
         logs.push((run.run_id, ack.unwrap_or_default()));
     }
-    mark_lost(&mut tx, &row, stated, now).await?;
+    if restored.is_some() || told {
+        mark_lost(&mut tx, &row, stated, now).await?;
+    }
     app.store.commit(tx).await?;
     reconcile::release_moved(app, host, now).await?;
     send_open(app, host);
@@ -286,16 +292,25 @@ async fn known(tx: &mut Tx, host: HostId) -> Result<HostRow, Failure> {
     })
 }
 
-/// Runs that the catalog believes going on and that the host, which has nothing more to tell, does
-/// not know: they will never end by themselves.
+/// The last event that still counts, when the host's database was restored from an older copy: from
+/// there its numbers go on anew. Events told since are not taken back.
+fn restored_to(row: &HostRow, stated: &Stated) -> Option<u64> {
+    let parted = history::parted_at(&row.lives, &stated.lives, row.event_seq);
+    let reused =
+        (stated.next_seq > 0 && stated.next_seq <= row.event_seq).then_some(stated.next_seq);
+    let first = parted.into_iter().chain(reused).min()?;
+    Some(first.saturating_sub(1).min(row.event_seq))
+}
+
+/// Runs that the catalog believes going on and that the host, which has nothing more to tell of
+/// them, does not know: they will never end by themselves.
 async fn mark_lost(
     tx: &mut Tx,
     host: &HostRow,
     stated: &Stated,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
-    let untold = stated.next_seq > host.event_seq + 1;
-    if untold || stated.runs.len() >= MOST_STATED {
+    if stated.runs.len() >= MOST_STATED {
         return Ok(());
     }
     for (mut run, asked) in store::runs::going_on(tx, host.id).await? {
@@ -401,7 +416,7 @@ async fn run_changed(
 fn forgotten(run: &Run) -> bool {
     match &run.state {
         RunState::Finished(finished) => finished.result == RunResult::Lost,
-        RunState::Skipped { reason, .. } => *reason == SkipReason::Missed,
+        RunState::Skipped { .. } => true,
         RunState::Queued | RunState::Preparing { .. } | RunState::Running { .. } => false,
     }
 }

@@ -162,6 +162,7 @@ async fn fill(context: &Context, count: u32, make: impl Fn(u32) -> (String, u32)
                 rdates: vec![],
             },
             plan_after: now,
+            starts: 0,
             policies: Policies::default(),
             env: BTreeMap::new(),
         };

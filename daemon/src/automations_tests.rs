@@ -44,6 +44,7 @@ fn spec(number: u128, revision: u64) -> AutomationSpec {
             rdates: vec![],
         },
         plan_after: UtcMillis(NOON - 1),
+        starts: 0,
         policies: Policies::default(),
         env: BTreeMap::new(),
     }

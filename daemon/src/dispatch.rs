@@ -167,6 +167,7 @@ impl Local for Dispatch {
             applied_hash,
             next_seq: store.outbox_next().await?,
             runs: self.marks().await?,
+            lives: store.lives().await?,
         })
     }
 
@@ -258,6 +259,7 @@ mod tests {
                 rdates: vec![],
             },
             plan_after: UtcMillis(0),
+            starts: 0,
             policies: Policies::default(),
             env: std::collections::BTreeMap::new(),
         };

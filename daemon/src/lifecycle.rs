@@ -18,7 +18,7 @@ use crate::agents::AgentsError;
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
 use crate::runs::task::Runs;
-use crate::store::{Store, StoreError, meta};
+use crate::store::{Store, StoreError, meta, outbox};
 use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
 
 /// How long tasks may take to end once asked.
@@ -142,12 +142,15 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
     })
 }
 
-/// Counts this start: the control plane tells restarts from cloned machines by it.
+/// Counts and marks this start: the control plane tells restarts from cloned machines by it, and a
+/// restored database from the one it knew.
 async fn count_start(store: &Store) -> Result<u64, StoreError> {
     let mut tx = store.begin().await?;
     let before = meta::get(&mut tx, START_COUNTER_KEY).await?;
     let starts = before.and_then(|text| text.parse().ok()).unwrap_or(0_u64) + 1;
     meta::set(&mut tx, START_COUNTER_KEY, &starts.to_string()).await?;
+    let mark = u64::from_le_bytes(clock::random());
+    outbox::begin_life(&mut tx, &format!("{mark:016x}")).await?;
     store.commit(tx).await?;
     Ok(starts)
 }

@@ -254,6 +254,7 @@ fn shell(script: &str) -> AutomationSpec {
             rdates: vec![],
         },
         plan_after: UtcMillis(0),
+        starts: 0,
         policies: Policies::default(),
         env: [("GREETING".to_owned(), "hello there".to_owned())].into(),
     }

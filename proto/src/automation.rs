@@ -32,6 +32,10 @@ pub struct AutomationSpec {
     /// Only instants strictly after this are planned: the time of creation, of the last edit of
     /// the schedule, or of the last resume.
     pub plan_after: UtcMillis,
+    /// Starts by its schedule that the catalog knows of, on whichever host: `max_runs` goes on from
+    /// there. Only told of automations that have a `max_runs`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub starts: u32,
     /// Policies.
     pub policies: Policies,
     /// Environment of its runs, on top of the host's own `[env]`.
@@ -201,4 +205,12 @@ pub enum StopReason {
         /// The sentence.
         message: String,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

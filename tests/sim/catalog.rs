@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hostler_proto::automation::{AutomationSpec, AutomationStatus, StopReason};
-use hostler_proto::command::{Command, Reply, RunStart};
+use hostler_proto::command::{Command, Reply, RunCancel, RunStart};
 use hostler_proto::error::Failure;
 use hostler_proto::event::Event;
 use hostler_proto::frame::log::LogFrame;
-use hostler_proto::frame::payload::{EventItem, Hello, LogAck, LogFinal, Sync};
+use hostler_proto::frame::payload::{EventItem, Life, LogAck, LogFinal, Sync};
 use hostler_proto::ids::{AutomationId, CommandId, RunId};
 use hostler_proto::link::desired_hash;
 use hostler_proto::run::{Finished, Outcome, Run, RunResult, RunState, SkipReason, Trigger};
@@ -28,6 +28,8 @@ pub(crate) struct Catalog {
     pub(crate) runs: BTreeMap<RunId, (usize, Run)>,
     pub(crate) logs: BTreeMap<RunId, LogEntry>,
     pub(crate) open: BTreeMap<CommandId, Open>,
+    /// Ends of runs that were asked for and not answered, with the run's host.
+    pub(crate) cancels: BTreeMap<CommandId, (usize, RunCancel)>,
     /// Events never taken, as the catalog keeps them: host, number, what it is about.
     pub(crate) refused: Vec<(usize, u64, Event)>,
     /// Runs that went on after their end had been told.
@@ -40,7 +42,7 @@ pub(crate) struct Catalog {
 pub(crate) struct Entry {
     pub(crate) spec: AutomationSpec,
     pub(crate) host: usize,
-    host_revision: u64,
+    pub(crate) host_revision: u64,
     pub(crate) moving: Option<(usize, u64)>,
     pub(crate) status: Option<AutomationStatus>,
     pub(crate) deleted: bool,
@@ -51,7 +53,8 @@ pub(crate) struct HostEntry {
     pub(crate) desired: u64,
     pub(crate) applied: u64,
     pub(crate) event_seq: u64,
-    last_seen: UtcMillis,
+    pub(crate) lives: Vec<Life>,
+    pub(crate) last_seen: UtcMillis,
 }
 
 #[derive(Debug)]
@@ -179,45 +182,20 @@ impl Catalog {
         self.open.insert(command, Open { host, start });
     }
 
-    fn next_revision(&mut self, host: usize) -> u64 {
+    /// Asks for a run's end.
+    pub(crate) fn ask_to_cancel(&mut self, command: CommandId, run_id: RunId) {
+        let host = self.runs[&run_id].0;
+        let requested_by = "ada".to_owned();
+        let cancel = RunCancel {
+            run_id,
+            requested_by,
+        };
+        self.cancels.insert(command, (host, cancel));
+    }
+
+    pub(crate) fn next_revision(&mut self, host: usize) -> u64 {
         self.hosts[host].desired += 1;
         self.hosts[host].desired
-    }
-
-    /// A host connected. The answer is where its logs stand here.
-    pub(crate) fn hello(&mut self, host: usize, hello: &Hello, now: UtcMillis) -> Vec<LogAck> {
-        self.hosts[host].last_seen = now;
-        let told = hello.next_seq <= self.hosts[host].event_seq + 1;
-        // What a host applied counts once it has told what it did before.
-        self.hosts[host].applied = if told {
-            hello.applied_revision
-        } else {
-            hello.applied_revision.min(self.hosts[host].applied)
-        };
-        let acks = hello.runs.iter().map(|mark| {
-            let log = self.logs.get(&mark.run_id);
-            let log = log.filter(|log| log.host == host);
-            LogAck {
-                run_id: mark.run_id,
-                offset: log.map_or(0, |log| log.bytes.len() as u64),
-                complete: log.is_some_and(|log| log.whole),
-            }
-        });
-        let acks = acks.collect();
-        if hello.next_seq <= self.hosts[host].event_seq + 1 {
-            self.mark_lost(host, hello, now);
-        }
-        acks
-    }
-
-    fn mark_lost(&mut self, host: usize, hello: &Hello, now: UtcMillis) {
-        let asked: Vec<_> = self.open.values().map(|open| open.start.run_id).collect();
-        for (id, (of, run)) in &mut self.runs {
-            let stated = hello.runs.iter().any(|mark| mark.run_id == *id);
-            if *of == host && !run.state.is_final() && !asked.contains(id) && !stated {
-                run.state = over(RunResult::Lost, now);
-            }
-        }
     }
 
     pub(crate) fn seen(&mut self, host: usize, now: UtcMillis) {
@@ -254,6 +232,9 @@ impl Catalog {
                 let known = self.runs.get(&run.id).filter(|(of, _)| *of != host);
                 if known.is_some_and(|(_, known)| !skipped(known) || skipped(&run)) {
                     return false;
+                }
+                if known.is_none() && forgotten(&run) && self.ended_before(run.id) {
+                    return true;
                 }
                 self.open.retain(|_, open| open.start.run_id != run.id);
                 // A run asked for just before its automation is deleted is taken for one that its
@@ -345,7 +326,7 @@ impl Catalog {
         Sync {
             from: since,
             to,
-            upserts: changed.map(|entry| entry.spec.clone()).collect(),
+            upserts: changed.map(|entry| self.told(&entry.spec)).collect(),
             tombstones: match from {
                 Some(_) => buried.map(|((_, id), _)| *id).collect(),
                 None => Vec::new(),
@@ -354,6 +335,25 @@ impl Catalog {
             hash,
             more: false,
         }
+    }
+
+    /// An automation as hosts are told it.
+    fn told(&self, spec: &AutomationSpec) -> AutomationSpec {
+        let mut spec = spec.clone();
+        if spec.policies.max_runs.is_some() {
+            let begun = |run: &&Run| {
+                let begun = !matches!(run.state, RunState::Queued | RunState::Skipped { .. });
+                begun && run.trigger == Trigger::Schedule
+            };
+            spec.starts =
+                u32::try_from(self.scheduled_runs(spec.id).filter(begun).count()).unwrap();
+        }
+        spec
+    }
+
+    fn ended_before(&self, run: RunId) -> bool {
+        let known = self.runs.get(&run).map(|(_, known)| known);
+        known.is_some_and(|known| known.state.is_final() && !forgotten(known))
     }
 
     /// The host is at this revision of its desired state.
@@ -401,7 +401,7 @@ impl Catalog {
     }
 
     /// Until when the instants of an automation are known to have run or to have been recorded.
-    fn accounted_until(&self, id: AutomationId, now: UtcMillis) -> Option<UtcMillis> {
+    pub(crate) fn accounted_until(&self, id: AutomationId, now: UtcMillis) -> Option<UtcMillis> {
         let until_now = self
             .scheduled_runs(id)
             .filter(|run| run.scheduled_for <= now);
@@ -425,9 +425,11 @@ impl Catalog {
             })
         };
         let open = self.open.iter().filter(|(_, open)| open.host == host);
-        open.filter(|(_, open)| !later(&open.start.automation_id))
-            .map(|(id, open)| (*id, Command::RunStart(open.start.clone())))
-            .collect()
+        let starts = open.filter(|(_, open)| !later(&open.start.automation_id));
+        let starts = starts.map(|(id, open)| (*id, Command::RunStart(open.start.clone())));
+        let cancels = self.cancels.iter().filter(|(_, (of, _))| *of == host);
+        let cancels = cancels.map(|(id, (_, cancel))| (*id, Command::RunCancel(cancel.clone())));
+        starts.chain(cancels).collect()
     }
 
     /// Writes down what an answer means; one that says nothing for good leaves the command open.
@@ -443,6 +445,7 @@ impl Catalog {
         {
             return;
         }
+        self.cancels.remove(&id);
         let Some(open) = self.open.remove(&id) else {
             return;
         };
@@ -462,6 +465,15 @@ impl LogEntry {
             offset: self.bytes.len() as u64,
             complete: self.whole,
         }
+    }
+}
+
+/// Whether this is what a host says of a run that it knows nothing of any more.
+pub(crate) fn forgotten(run: &Run) -> bool {
+    match &run.state {
+        RunState::Finished(finished) => finished.result == RunResult::Lost,
+        RunState::Skipped { .. } => true,
+        RunState::Queued | RunState::Preparing { .. } | RunState::Running { .. } => false,
     }
 }
 
@@ -496,7 +508,7 @@ fn not_its_log(run_id: RunId, offset: u64) -> LogAck {
     }
 }
 
-fn over(result: RunResult, now: UtcMillis) -> RunState {
+pub(crate) fn over(result: RunResult, now: UtcMillis) -> RunState {
     RunState::Finished(Box::new(Finished {
         result,
         started_at: None,

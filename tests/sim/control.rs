@@ -445,6 +445,7 @@ impl Control {
 
     fn admit(&mut self, id: ConnId, host: usize, hello: &Hello, t: u64) {
         let (session, epoch) = (self.chance.uuid(), self.epoch);
+        let logs = self.catalog.hello(host, hello, Self::wall(t));
         let seq = self.catalog.hosts[host].event_seq;
         let Some(process) = &mut self.process else {
             return;
@@ -453,7 +454,6 @@ impl Control {
         if let Some(old) = old.and_then(|old| process.links.get_mut(&old)) {
             old.session.close(close::REPLACED, "a newer link took over");
         }
-        let logs = self.catalog.hello(host, hello, Self::wall(t));
         let Some(link) = process.links.get_mut(&id) else {
             return;
         };
@@ -469,10 +469,7 @@ impl Control {
             session,
             epoch,
             desired_revision: self.catalog.hosts[host].desired,
-            acks: Acks {
-                seq: seq.min(hello.next_seq.saturating_sub(1)),
-                logs,
-            },
+            acks: Acks { seq, logs },
         };
         link.session.accept(accepted, Self::now(t));
         self.release(t);

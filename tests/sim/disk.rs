@@ -2,7 +2,8 @@
 //! of a method: it happens as a whole or, when the process dies before it, not at all.
 //!
 //! It follows the statements of `daemon/src/store` one by one and takes no decisions. `keys` off is
-//! the deliberately broken disk that does not hold its keys unique.
+//! the deliberately broken disk that does not hold its keys unique, nor is what it holds looked at
+//! before (rows ahead of a plan, a run's folder): the key is the last of three guards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +15,19 @@ use hostler_proto::automation::AutomationSpec;
 use hostler_proto::command::{Reply, RunCancel, RunStart};
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::event::Event;
-use hostler_proto::frame::payload::{Sync, SyncAck, SyncWanted};
+use hostler_proto::frame::payload::{Life, Sync, SyncAck, SyncWanted};
 use hostler_proto::ids::{AutomationId, CommandId, RunId};
 use hostler_proto::link::desired_hash;
 use hostler_proto::link::host::SyncOutcome;
-use hostler_proto::run::{Run, RunState, SkipReason, Trigger};
+use hostler_proto::run::{Run, RunResult, RunState, SkipReason, Trigger};
 use hostler_proto::time::UtcMillis;
+
+use crate::catalog::over;
+use crate::ledger::Before;
 
 pub(crate) type Outcome = Result<Reply, Failure>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) keys: bool,
     pub(crate) automations: BTreeMap<AutomationId, AutomationRow>,
@@ -41,13 +45,19 @@ pub(crate) struct Disk {
     /// Every revision that was ever planned here and how far the automation had come by then, for
     /// the invariants.
     pub(crate) planned: BTreeMap<(AutomationId, u64), UtcMillis>,
+    /// Which start of the daemon numbered which events.
+    pub(crate) lives: Vec<Life>,
+    /// Runs whose end was asked for before they came.
+    cancelled: BTreeSet<RunId>,
+    /// What the ledger found wrong with a batch.
+    pub(crate) wrong: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AutomationRow {
     pub(crate) spec: AutomationSpec,
     /// The spec of the planned revision, while a newer one waits for its plan.
-    planned_spec: Option<AutomationSpec>,
+    pub(crate) planned_spec: Option<AutomationSpec>,
     pub(crate) deleted: bool,
     pub(crate) plan: PlanState,
 }
@@ -95,7 +105,25 @@ impl Disk {
             hash: String::new(),
             starts: 0,
             planned: BTreeMap::new(),
+            lives: Vec::new(),
+            cancelled: BTreeSet::new(),
+            wrong: Vec::new(),
         }
+    }
+
+    /// A start of the daemon.
+    pub(crate) fn begin_life(&mut self, mark: String) {
+        self.starts += 1;
+        let first_seq = self.last_seq + 1;
+        self.lives.retain(|life| life.first_seq < first_seq);
+        self.lives.push(Life { first_seq, mark });
+    }
+
+    /// The database is replaced by an older copy; what only the invariants look at stays.
+    pub(crate) fn restore(&mut self, copy: &Self) {
+        let now = std::mem::replace(self, copy.clone());
+        self.planned = now.planned;
+        self.wrong = now.wrong;
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
@@ -205,11 +233,13 @@ impl Disk {
     }
 
     /// One batch of the scheduler's.
-    pub(crate) fn apply(&mut self, effects: &Effects) {
+    pub(crate) fn apply(&mut self, effects: &Effects, now: UtcMillis) {
         for change in &effects.changes {
+            let before = Before::of(self, change);
             for step in &change.steps {
                 self.write(change.id, step);
             }
+            self.wrong.extend(before.wrong(self, change, now));
             match &change.plan {
                 Some(plan) => {
                     if let Some(row) = self.automations.get_mut(&change.id) {
@@ -367,10 +397,11 @@ impl Disk {
             cancel_requested: None,
             waiting: false,
         };
+        let over = run.state.is_final();
         let entry = RunEntry {
             row,
             log_acked: 0,
-            log_whole: None,
+            log_whole: over.then_some((0, 0)),
             log_delivered: false,
         };
         self.runs.insert(run.id, entry);
@@ -481,7 +512,7 @@ impl Disk {
         let known = self.automations.get(&start.automation_id);
         let outcome = match known.filter(|row| !row.deleted) {
             Some(row) => {
-                let run = Run {
+                let mut run = Run {
                     id: start.run_id,
                     automation_id: start.automation_id,
                     attempt: 1,
@@ -497,6 +528,9 @@ impl Disk {
                     state: RunState::Queued,
                 };
                 let (run_id, spec) = (run.id, row.spec.clone());
+                if self.cancelled.contains(&run_id) {
+                    run.state = over(RunResult::Cancelled, now);
+                }
                 self.insert_run(run, spec);
                 Ok(Reply::RunStarted { run_id })
             }
@@ -508,12 +542,14 @@ impl Disk {
     /// Asks for a run's end, with the stored reply.
     pub(crate) fn cancel(&mut self, id: CommandId, cancel: &RunCancel) {
         let run_id = cancel.run_id;
-        let outcome = match self.runs.get(&run_id) {
-            Some(row) => Ok(Reply::RunCancelled {
+        let outcome = if let Some(row) = self.runs.get(&run_id) {
+            Ok(Reply::RunCancelled {
                 run_id,
                 already_over: row.row.run.state.is_final(),
-            }),
-            None => Err(Failure::new(ErrorCode::NotFound, "no such run here")),
+            })
+        } else {
+            self.cancelled.insert(run_id);
+            Err(Failure::new(ErrorCode::NotFound, "no such run here"))
         };
         self.request_cancel(run_id);
         self.commands.entry(id).or_insert(outcome);

@@ -133,6 +133,7 @@ impl Host {
             applied_hash: self.disk.hash.clone(),
             next_seq: self.disk.last_seq + 1,
             runs: rows.into_iter().map(mark).collect(),
+            lives: self.disk.lives.clone(),
             ..HelloFacts::default()
         }
     }

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use hostler_proto::automation::AutomationSpec;
 use hostler_proto::event::Event;
 use hostler_proto::ids::{AutomationId, RunId};
-use hostler_proto::run::{RunState, Trigger};
+use hostler_proto::run::{Run, RunState, Trigger};
 use hostler_proto::schedule::{Schedule, ScheduleText};
 use hostler_proto::time::UtcMillis;
 
-use crate::catalog::{Catalog, last_instant};
+use crate::catalog::{Catalog, forgotten, last_instant};
 use crate::control::Control;
 use crate::disk::{Occurrence, Stage};
 use crate::machine::Host;
 use crate::processes::log_bytes;
+use crate::witness::Start;
 use crate::world::World;
 
 /// An instant this young may still be on its way.
@@ -27,6 +28,9 @@ pub(crate) fn after_step(world: &mut World) -> Result<(), String> {
         }
     }
     for host in &world.hosts {
+        if let Some(wrong) = host.disk.wrong.first() {
+            return Err(format!("host {}: {wrong}", host.index));
+        }
         let stored = world.control.catalog.hosts[host.index].event_seq;
         if host.disk.acked_up_to > stored {
             return Err(format!(
@@ -46,9 +50,11 @@ pub(crate) fn after_step(world: &mut World) -> Result<(), String> {
 }
 
 /// Two hosts may both run an instant only when a lease gave the automation away while its old host
-/// could not be told, or when a host's clock was wrong.
+/// could not be told, when a host's clock was wrong, or when a host was given back a database in
+/// which the automation is still its own.
 fn may_double(world: &World, id: AutomationId) -> bool {
-    world.clocks_were_set || world.control.leased.contains(&id)
+    let restored = world.hosts.iter().any(|host| host.restored);
+    restored || world.clocks_were_set || world.control.leased.contains(&id)
 }
 
 /// What is still going on, if anything is.
@@ -91,6 +97,9 @@ pub(crate) fn unrest(world: &World) -> Option<String> {
             return Some(format!("host {at} is at {applied} of {desired}"));
         }
     }
+    if let Some(open) = catalog.cancels.values().next() {
+        return Some(format!("not answered: {open:?}"));
+    }
     if let Some(open) = catalog.open.values().next() {
         return Some(format!("not answered: {open:?}"));
     }
@@ -116,11 +125,14 @@ pub(crate) fn at_rest(world: &World) -> Result<(), String> {
         same_logs(host, world)?;
         same_plans(host, catalog)?;
     }
-    if let Some(run) = world.control.catalog.revived.first() {
+    let mut revived = world.control.catalog.revived.iter();
+    let restored = |run| world.hosts[catalog.runs[run].0].restored;
+    if let Some(run) = revived.find(|run| !restored(*run)) {
         return Err(format!("run {run} was over and goes on"));
     }
     nothing_invented(world)?;
     nothing_refused(world)?;
+    limits_hold(world)?;
     every_start_was_wanted(world)?;
     if !world.clocks_were_set {
         every_instant_is_accounted_for(world)?;
@@ -136,6 +148,8 @@ fn same_runs(host: &Host, world: &World) -> Result<(), String> {
         match catalog.runs.get(id) {
             Some((of, run)) if *of == at && *run == entry.row.run => {}
             Some((of, run)) if *of != at && may_double(world, run.automation_id) => {}
+            // What is known to have run stays so, whatever a restored host makes of it.
+            Some((_, run)) if host.restored && kept(run) && forgotten(&entry.row.run) => {}
             other => {
                 return Err(format!(
                     "host {at} has {:?}, the catalog has {other:?}",
@@ -152,7 +166,7 @@ fn same_runs(host: &Host, world: &World) -> Result<(), String> {
         let same = told.is_some_and(|(of, run)| {
             let told =
                 matches!(run.state, RunState::Skipped { reason: told, .. } if told == reason);
-            told || (*of != at && may_double(world, *id))
+            told || (*of != at && may_double(world, *id)) || (host.restored && kept(run))
         });
         if !same && !refused.contains(&row.run_id) {
             return Err(format!(
@@ -161,6 +175,11 @@ fn same_runs(host: &Host, world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the catalog keeps a record against what a host has forgotten.
+fn kept(run: &Run) -> bool {
+    run.state.is_final() && !forgotten(run)
 }
 
 fn refused_runs(catalog: &Catalog) -> Vec<RunId> {
@@ -268,6 +287,24 @@ fn nothing_refused(world: &World) -> Result<(), String> {
     Ok(())
 }
 
+/// Nothing was started more often than it may be, on however many hosts it was.
+fn limits_hold(world: &World) -> Result<(), String> {
+    for (id, eras) in &world.witness.eras {
+        let limits = eras.iter().filter_map(|era| era.spec.as_ref());
+        let most = limits.map(|spec| spec.policies.max_runs.unwrap_or(u32::MAX));
+        let most = most.max().unwrap_or(u32::MAX);
+        let by_plan =
+            |start: &&Start| start.automation == *id && start.trigger == Trigger::Schedule;
+        let starts = world.witness.starts.iter().filter(by_plan).count();
+        if starts > usize::try_from(most).unwrap() && !may_double(world, *id) {
+            return Err(format!(
+                "{id} was started {starts} times, and {most} is its limit"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Nothing was started for an instant that no schedule ever had.
 fn every_start_was_wanted(world: &World) -> Result<(), String> {
     for start in &world.witness.starts {
@@ -327,8 +364,14 @@ fn accounted_for(world: &World, id: AutomationId, instant: UtcMillis) -> bool {
             .any(|((_, first), row)| *first == at || row.until >= at);
         let plan = host.disk.automations.get(&id).map(|row| &row.plan);
         let stopped = plan.is_some_and(|plan| plan.stopped.is_some() && plan.cursor < instant);
-        covered || stopped
+        covered || stopped || (host.restored && is_told(world, id, instant))
     })
+}
+
+/// What a host has forgotten the catalog may still know.
+fn is_told(world: &World, id: AutomationId, instant: UtcMillis) -> bool {
+    let mut runs = world.control.catalog.scheduled_runs(id);
+    runs.any(|run| run.scheduled_for <= instant && last_instant(run) >= instant)
 }
 
 /// Instants that nobody could account for, because no host could know of them in time:
@@ -373,7 +416,7 @@ fn unheard(
     moved || !world.hosts.iter().any(heard)
 }
 
-fn compiled(spec: &AutomationSpec) -> Schedule {
+pub(crate) fn compiled(spec: &AutomationSpec) -> Schedule {
     let schedule = &spec.schedule;
     Schedule::parse(&ScheduleText {
         rrule: schedule.rrule.clone(),

@@ -108,6 +108,10 @@ pub(crate) struct Host {
     pub(crate) fuse: Fuse,
     /// The next transaction of the scheduler fails.
     pub(crate) fail_write: bool,
+    /// A copy of the database.
+    pub(crate) backup: Option<Box<Disk>>,
+    /// Its database was ever replaced by an older copy.
+    pub(crate) restored: bool,
     pub(crate) chance: Chance,
 }
 
@@ -162,6 +166,8 @@ impl Host {
             restart_at: 0,
             fuse: Fuse::default(),
             fail_write: false,
+            backup: None,
+            restored: false,
             chance: Chance::new(chance.next()),
         };
         host.start_daemon();
@@ -169,7 +175,8 @@ impl Host {
     }
 
     fn start_daemon(&mut self) {
-        self.disk.starts += 1;
+        let mark = self.chance.next().to_string();
+        self.disk.begin_life(mark);
         self.daemon = Some(Daemon {
             instance: InstanceId(self.chance.uuid()),
             scheduler: None,
@@ -196,6 +203,15 @@ impl Host {
                 network.cut(self.index, true, t);
             }
             link.hang_up(network, t);
+        }
+    }
+
+    /// The newest copy of the database takes its place, while the daemon is not there.
+    pub(crate) fn restore(&mut self, back_in_ms: u64, network: &mut Network, t: u64) {
+        if let Some(copy) = self.backup.take() {
+            self.kill(back_in_ms, false, network, t);
+            self.disk.restore(&copy);
+            self.restored = true;
         }
     }
 
@@ -318,7 +334,7 @@ impl Host {
                 daemon.look_at = now.awake_ms + AFTER_FAILURE_MS;
                 return Ok(());
             }
-            self.disk.apply(&effects);
+            self.disk.apply(&effects, now.wall);
             self.fuse.point()?;
             daemon.wake_link();
         }

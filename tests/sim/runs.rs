@@ -66,6 +66,7 @@ impl Host {
         let (id, process) = (row.run.id, self.processes.0.get(&row.run.id));
         let started_at = process.map(|process| process.started_at);
         let seen = Seen {
+            launched: row.launched_at.is_some() || (self.disk.keys && process.is_some()),
             supervised: process.is_some_and(|process| process.alive),
             exit: process.and_then(|process| Some(exit(process.exit?.1))),
         };

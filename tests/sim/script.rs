@@ -7,6 +7,7 @@ use hostler_proto::automation::{
 use hostler_proto::ids::{AutomationId, CommandId, RunId};
 use hostler_proto::time::UtcMillis;
 
+use crate::chance::Chance;
 use crate::control::Control;
 use crate::invariants;
 use crate::machine::Power;
@@ -33,6 +34,8 @@ enum Fault {
     Suspend,
     SetClock,
     WriteFails,
+    Backup,
+    Restore,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +47,11 @@ enum Wish {
     Resume,
     Retarget,
     Run,
+    Cancel,
     Delete,
 }
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 17] = [
     Fault::Cut,
     Fault::Cut,
     Fault::CutSilently,
@@ -63,9 +67,11 @@ const FAULTS: [Fault; 15] = [
     Fault::Suspend,
     Fault::SetClock,
     Fault::WriteFails,
+    Fault::Backup,
+    Fault::Restore,
 ];
 
-const WISHES: [Wish; 12] = [
+const WISHES: [Wish; 13] = [
     Wish::Edit,
     Wish::Edit,
     Wish::ChangePolicies,
@@ -77,6 +83,7 @@ const WISHES: [Wish; 12] = [
     Wish::Retarget,
     Wish::Run,
     Wish::Run,
+    Wish::Cancel,
     Wish::Delete,
 ];
 
@@ -84,22 +91,50 @@ const WISHES: [Wish; 12] = [
 pub(crate) fn play(world: &mut World) -> Result<(), String> {
     let sets_clocks = world.chance.percent(40);
     for number in 0..world.chance.within(2, 4) {
-        create(world, number);
+        part(world, |world| {
+            create(world, number);
+            Ok(())
+        })?;
     }
     for _ in 0..world.chance.within(8, 30) {
-        let gap = gap(world);
-        world.pass(gap)?;
-        if world.chance.percent(60) {
-            let fault = world.chance.pick(&FAULTS);
-            if sets_clocks || !matches!(fault, Fault::SetClock) {
-                befall(world, fault);
-            }
-        } else {
-            let wish = world.chance.pick(&WISHES);
-            fulfil(world, wish);
-        }
+        part(world, |world| {
+            let gap = gap(world);
+            world.pass(gap)?;
+            happen(world, sets_clocks);
+            Ok(())
+        })?;
     }
     rest(world)
+}
+
+/// One part of the script. Each draws from a chance of its own, so that leaving one out changes
+/// nothing of what the others are.
+fn part(
+    world: &mut World,
+    play: impl FnOnce(&mut World) -> Result<(), String>,
+) -> Result<(), String> {
+    let number = world.parts;
+    world.parts += 1;
+    let own = Chance::new(world.chance.next());
+    if world.left_out.contains(&number) {
+        return Ok(());
+    }
+    let script = std::mem::replace(&mut world.chance, own);
+    let played = play(world);
+    world.chance = script;
+    played
+}
+
+fn happen(world: &mut World, sets_clocks: bool) {
+    if world.chance.percent(60) {
+        let fault = world.chance.pick(&FAULTS);
+        if sets_clocks || !matches!(fault, Fault::SetClock) {
+            befall(world, fault);
+        }
+    } else {
+        let wish = world.chance.pick(&WISHES);
+        fulfil(world, wish);
+    }
 }
 
 fn gap(world: &mut World) -> u64 {
@@ -148,6 +183,8 @@ fn befall(world: &mut World, fault: Fault) {
             world.clocks_were_set = true;
         }
         Fault::WriteFails => host.fail_write = true,
+        Fault::Backup => host.backup = Some(Box::new(host.disk.clone())),
+        Fault::Restore => host.restore(some, &mut world.network, t),
         Fault::PowerLost | Fault::Suspend => {}
     }
 }
@@ -167,6 +204,7 @@ fn create(world: &mut World, number: u64) {
         target: RunTarget::Scratch,
         schedule: schedule(world),
         plan_after: now,
+        starts: 0,
         policies: policies(world),
         env: std::collections::BTreeMap::new(),
     };
@@ -253,6 +291,7 @@ fn fulfil(world: &mut World, wish: Wish) {
             world.control.catalog.ask_for_run(spec.id, ids, now);
             return world.control.send_open(host, world.t);
         }
+        Wish::Cancel => return cancel(world, spec.id),
         Wish::Delete => return delete(world, spec.id, now),
         Wish::Pause | Wish::Resume | Wish::Run => return,
     }
@@ -266,6 +305,19 @@ fn change(world: &mut World, spec: AutomationSpec, host: usize, now: UtcMillis) 
     world.witness.wanted(id, now, Some(spec));
     world.control.release(world.t);
     world.control.sync_soon();
+}
+
+fn cancel(world: &mut World, id: AutomationId) {
+    let runs = world.control.catalog.runs.iter();
+    let mut going = runs.filter(|(_, (_, run))| run.automation_id == id && !run.state.is_final());
+    if let Some((run, (host, _))) = going
+        .next_back()
+        .map(|(id, (host, run))| (*id, (*host, run)))
+    {
+        let command = CommandId(world.chance.uuid());
+        world.control.catalog.ask_to_cancel(command, run);
+        world.control.send_open(host, world.t);
+    }
 }
 
 fn delete(world: &mut World, id: AutomationId, now: UtcMillis) {

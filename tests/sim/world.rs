@@ -1,6 +1,8 @@
 //! Two hosts, a control plane and the network between them in one true time, moved on from event to
 //! event. Nothing happens that the seed did not decide.
 
+use std::collections::BTreeSet;
+
 use crate::chance::Chance;
 use crate::control::Control;
 use crate::invariants;
@@ -24,7 +26,14 @@ pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) network: Network,
     pub(crate) witness: Witness,
+    /// What the script of the seed draws from.
     pub(crate) chance: Chance,
+    /// What becomes of processes that died at a point of their own.
+    fates: Chance,
+    /// Parts of the script to leave out: how a story is made shorter.
+    pub(crate) left_out: BTreeSet<usize>,
+    /// How many parts the script has so far.
+    pub(crate) parts: usize,
     /// Whether any host's clock was ever set.
     pub(crate) clocks_were_set: bool,
     /// Kept when a failed seed is run again.
@@ -44,7 +53,10 @@ impl World {
             control: Control::new(ids, ack_first, Chance::new(chance.next())),
             network: Network::new(Chance::new(chance.next())),
             witness: Witness::default(),
+            fates: Chance::new(chance.next()),
             chance,
+            left_out: BTreeSet::new(),
+            parts: 0,
             clocks_were_set: false,
             trace: traced.then(Vec::new),
         }
@@ -112,7 +124,7 @@ impl World {
             t: self.t,
         };
         if host.step(&mut around).is_err() {
-            let back_in = self.chance.pick(&[0, 300, 5_000, 90_000, 400_000]);
+            let back_in = self.fates.pick(&[0, 300, 5_000, 90_000, 400_000]);
             host.kill(back_in, false, &mut self.network, self.t);
             self.note(|| format!("    daemon {index} died there, back in {back_in} ms"));
         }
@@ -120,7 +132,7 @@ impl World {
 
     fn step_control(&mut self) {
         if self.control.step(&mut self.network, self.t).is_err() {
-            let back_in = self.chance.pick(&[0, 2_000, 40_000]);
+            let back_in = self.fates.pick(&[0, 2_000, 40_000]);
             self.control.kill(back_in, &mut self.network, self.t);
             self.note(|| format!("    control plane died there, back in {back_in} ms"));
         }

@@ -444,6 +444,7 @@ fn stated(hello: &Hello) -> Stated {
         applied_revision: hello.applied_revision,
         next_seq: hello.next_seq,
         runs: runs.collect(),
+        lives: hello.lives.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ use hostler_proto::time::UtcMillis;
 use sqlx::any::AnyRow;
 
 use super::row::{Columns, json, signed};
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, runs};
 
 /// An automation with everything the catalog knows of it but its prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -451,10 +451,16 @@ pub async fn desired(store: &Store, host: HostId, from: u64) -> Result<Desired, 
     .fetch_all(&mut *tx)
     .await
     .map_err(StoreError::at(at))?;
+    let mut changed: Vec<AutomationSpec> = changed.iter().map(spec).collect::<Result<_, _>>()?;
+    for spec in &mut changed {
+        if spec.policies.max_runs.is_some() {
+            spec.starts = runs::starts_of(&mut tx, spec.id).await?;
+        }
+    }
     Ok(Desired {
         revision,
         all: all.iter().map(mark).collect::<Result<_, _>>()?,
-        changed: changed.iter().map(spec).collect::<Result<_, _>>()?,
+        changed,
         buried: buried
             .iter()
             .map(|row| Columns::of("tombstone", row).parsed("automation_id"))
@@ -480,6 +486,7 @@ fn spec(row: &AnyRow) -> Result<AutomationSpec, StoreError> {
         target: columns.json("target")?,
         schedule: columns.json("schedule")?,
         plan_after: columns.time("plan_after")?,
+        starts: 0,
         policies: columns.json("policies")?,
         env: std::collections::BTreeMap::new(),
     })

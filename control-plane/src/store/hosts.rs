@@ -2,6 +2,7 @@
 //!
 //! `online` here is what was last written; whether a link is up now is asked of `Hosts`.
 
+use hostler_proto::frame::payload::Life;
 use hostler_proto::host::{HostFacts, HostLoad};
 use hostler_proto::ids::{HostId, OrgId, UserId};
 use hostler_proto::time::UtcMillis;
@@ -59,6 +60,8 @@ pub struct HostRow {
     pub applied_revision: u64,
     /// The last event committed.
     pub event_seq: u64,
+    /// Which start of its daemon numbered which events, as it last said.
+    pub lives: Vec<Life>,
 }
 
 /// Enrols a host. A second one of the same name is refused as a duplicate.
@@ -234,6 +237,17 @@ pub async fn set_event_seq(tx: &mut Tx, id: HostId, seq: u64) -> Result<(), Stor
     Ok(())
 }
 
+/// Notes which start of its daemon numbered which events.
+pub async fn set_lives(tx: &mut Tx, id: HostId, lives: &[Life]) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET lives = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(json("past of a host", &lives)?)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a host's past"))?;
+    Ok(())
+}
+
 /// Notes the revision a host applied.
 pub async fn set_applied(tx: &mut Tx, id: HostId, revision: u64) -> Result<(), StoreError> {
     sqlx::query("UPDATE hosts SET applied_revision = $2 WHERE id = $1")
@@ -316,5 +330,6 @@ fn host(columns: Columns<'_>) -> Result<HostRow, StoreError> {
         desired_revision: columns.count("desired_revision")?,
         applied_revision: columns.count("applied_revision")?,
         event_seq: columns.count("event_seq")?,
+        lives: columns.maybe_json("lives")?.unwrap_or_default(),
     })
 }

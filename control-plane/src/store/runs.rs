@@ -164,6 +164,21 @@ pub async fn accounted_until(
     }))
 }
 
+/// How many occurrences of an automation's schedule were started, as far as is known: what still
+/// waits for its place may yet be dropped.
+pub async fn starts_of(tx: &mut Tx, automation: AutomationId) -> Result<u32, StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS starts FROM runs WHERE automation_id = $1 \
+         AND state NOT IN ('queued', 'skipped') AND record LIKE '%\"trigger\":\"schedule\"%'",
+    )
+    .bind(automation.to_string())
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(StoreError::at("counts an automation's starts"))?;
+    let starts = Columns::of("run", &row).count("starts")?;
+    Ok(u32::try_from(starts).unwrap_or(u32::MAX))
+}
+
 /// The host of a run.
 pub async fn host_in(tx: &mut Tx, id: RunId) -> Result<Option<HostId>, StoreError> {
     let row = sqlx::query("SELECT host_id FROM runs WHERE id = $1")

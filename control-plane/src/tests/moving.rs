@@ -2,9 +2,11 @@
 //! is run by one of them, once, and none is dropped.
 
 use hostler_proto::automation::AutomationStatus;
+use hostler_proto::frame::payload::Life;
+use hostler_proto::run::SkipReason;
 
 use super::*;
-use crate::automations::{UpdateAutomation, update};
+use crate::automations::{PolicyChanges, UpdateAutomation, update};
 use crate::ingest::{self, Stated};
 use crate::reconcile;
 
@@ -153,7 +155,7 @@ async fn a_host_restored_from_a_backup_is_told_what_has_run() {
     );
     let lost = Run {
         state: RunState::Skipped {
-            reason: hostler_proto::run::SkipReason::Missed,
+            reason: SkipReason::Missed,
             at: now,
             count: 2,
             until: Some(newest),
@@ -164,4 +166,108 @@ async fn a_host_restored_from_a_backup_is_told_what_has_run() {
     let mut tx = catalog.app.store.begin().await.unwrap();
     let known = store::runs::record_in(&mut tx, first.id).await.unwrap();
     assert_eq!(known, Some(first), "what has run stays so");
+}
+
+/// However many events it has made since: they are from another life of the daemon.
+#[tokio::test]
+async fn a_restored_host_that_went_on_before_it_connects_is_told_what_has_run() {
+    let catalog = Catalog::new().await;
+    let id = catalog.automation("a").await;
+    let now = clock::wall();
+    let life = |first_seq, mark: &str| Life {
+        first_seq,
+        mark: mark.to_owned(),
+    };
+    let stated = |next_seq, lives: Vec<Life>| Stated {
+        applied_revision: 1,
+        next_seq,
+        lives,
+        ..Stated::default()
+    };
+    let first = stated(1, vec![life(1, "one")]);
+    let greeting = ingest::hello(&catalog.app, catalog.host, &first).await;
+    assert_eq!(greeting.unwrap().acked_seq, 0);
+    let newest = ran(2, id, now);
+    catalog
+        .tell(&[told(ran(1, id, now.plus_ms(-HOUR))), told(newest.clone())])
+        .await;
+    let on = stated(3, vec![life(1, "one"), life(3, "two")]);
+    let greeting = ingest::hello(&catalog.app, catalog.host, &on).await;
+    let greeting = greeting.unwrap();
+    assert_eq!(
+        (greeting.acked_seq, greeting.desired_revision),
+        (2, 1),
+        "a restart is not a restore"
+    );
+    // A copy from before the second event; three events since, none of them told.
+    let restored = stated(5, vec![life(1, "one"), life(2, "three")]);
+    let greeting = ingest::hello(&catalog.app, catalog.host, &restored).await;
+    let greeting = greeting.unwrap();
+    assert_eq!((greeting.acked_seq, greeting.desired_revision), (1, 2));
+    assert_eq!(
+        planned_after(&catalog, catalog.host).await,
+        Some(newest.scheduled_for)
+    );
+    // What it makes of the instants it has forgotten does not replace what is known.
+    let skipped = Run {
+        state: RunState::Skipped {
+            reason: SkipReason::Paused,
+            at: now,
+            count: 1,
+            until: None,
+        },
+        ..newest.clone()
+    };
+    catalog.tell(&[told(skipped)]).await;
+    let mut tx = catalog.app.store.begin().await.unwrap();
+    let known = store::runs::record_in(&mut tx, newest.id).await.unwrap();
+    assert_eq!(known, Some(newest));
+}
+
+#[tokio::test]
+async fn starts_are_counted_over_all_hosts() {
+    let catalog = Catalog::new().await;
+    let id = catalog.automation("a").await;
+    let limited = UpdateAutomation {
+        policies: PolicyChanges {
+            max_runs: Some(Some(3)),
+            ..PolicyChanges::default()
+        },
+        ..UpdateAutomation::default()
+    };
+    let caller = &catalog.caller;
+    update(&catalog.app, caller, &id.to_string(), limited)
+        .await
+        .unwrap();
+    let other = add_host(&catalog.app, caller, "Build").await;
+    let now = clock::wall();
+    greet(&catalog).await;
+    let by_hand = Run {
+        trigger: Trigger::Manual,
+        ..ran(2, id, now)
+    };
+    let again = Run {
+        trigger: Trigger::Retry,
+        attempt: 2,
+        ..ran(3, id, now)
+    };
+    let queued = Run {
+        state: RunState::Queued,
+        ..ran(4, id, now)
+    };
+    catalog
+        .tell(&[
+            told(ran(1, id, now)),
+            told(by_hand),
+            told(again),
+            told(queued),
+        ])
+        .await;
+    move_to(&catalog, id, "Build").await;
+    ingest::sync_applied(&catalog.app, catalog.host, 9)
+        .await
+        .unwrap();
+    let wanted = ingest::desired_state(&catalog.app, other, None).await;
+    let starts: Vec<_> = wanted.unwrap().upserts.iter().map(|s| s.starts).collect();
+    assert_eq!(starts, [1]);
 }

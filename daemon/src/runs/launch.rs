@@ -156,6 +156,7 @@ pub(super) mod tests {
                     rdates: vec![],
                 },
                 plan_after: UtcMillis(0),
+                starts: 0,
                 policies: Policies::default(),
                 env: BTreeMap::new(),
             },

@@ -23,6 +23,9 @@ use crate::supervisor::record::Exit;
 /// What the run folder shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
+    /// It was launched from here, whatever the row says: a database restored from a backup does not
+    /// know of it.
+    pub launched: bool,
     /// A supervisor holds the lock.
     pub supervised: bool,
     /// The record it left.
@@ -56,7 +59,7 @@ pub fn next(row: &RunRow, seen: Seen) -> Next {
     if row.run.state.is_final() {
         return Next::Nothing;
     }
-    if row.launched_at.is_some() {
+    if row.launched_at.is_some() || seen.launched {
         return match (seen.exit, seen.supervised) {
             (Some(exit), _) => Next::Finish(Box::new(exit)),
             (None, true) => Next::Attach,
@@ -97,7 +100,31 @@ mod tests {
     }
 
     fn seen(supervised: bool, exit: Option<Exit>) -> Seen {
-        Seen { supervised, exit }
+        Seen {
+            launched: false,
+            supervised,
+            exit,
+        }
+    }
+
+    #[test]
+    fn a_run_whose_launch_the_database_has_forgotten_is_not_started_again() {
+        let mut row = launch::tests::row("shell", "true");
+        for waiting in [false, true] {
+            row.waiting = waiting;
+            let after = |supervised, exit| {
+                let launched = true;
+                let seen = Seen {
+                    launched,
+                    ..seen(supervised, exit)
+                };
+                next(&row, seen)
+            };
+            assert_eq!(after(false, None), Next::Lose);
+            assert_eq!(after(true, None), Next::Attach);
+            let finish = Next::Finish(Box::new(exit()));
+            assert_eq!(after(false, Some(exit())), finish);
+        }
     }
 
     #[test]

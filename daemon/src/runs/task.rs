@@ -141,16 +141,19 @@ impl Runs {
     }
 
     fn seen(&self, row: &RunRow) -> Seen {
-        if row.launched_at.is_none() {
+        let dir = self.dir(row.run.id);
+        let launched = row.launched_at.is_some() || dir.spec().exists();
+        if !launched {
             return Seen {
+                launched,
                 supervised: false,
                 exit: None,
             };
         }
-        let dir = self.dir(row.run.id);
         // The lock first: a supervisor that ends in between has left its record.
         let supervised = client::is_supervised(&dir);
         Seen {
+            launched,
             supervised,
             exit: Exit::load(&dir),
         }

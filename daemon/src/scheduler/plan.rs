@@ -171,6 +171,7 @@ impl Plan {
         self.state.planned_revision = rule.revision;
         self.state.planned_after = rule.plan_after;
         self.state.cursor = self.state.cursor.max(rule.plan_after);
+        self.state.starts = self.state.starts.max(rule.starts);
         if !rule.enabled {
             // Under the rule they were claimed with.
             self.drop_pending(SkipReason::Paused, now, out);

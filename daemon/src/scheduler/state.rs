@@ -15,6 +15,8 @@ pub struct Rule {
     pub enabled: bool,
     /// Only instants after this are planned.
     pub plan_after: UtcMillis,
+    /// Starts the catalog knows of, from here or elsewhere.
+    pub starts: u32,
     /// Agent of its runs.
     pub agent: String,
     /// Version of its prompt.
@@ -32,6 +34,7 @@ impl From<AutomationSpec> for Rule {
             revision: spec.revision,
             enabled: spec.enabled,
             plan_after: spec.plan_after,
+            starts: spec.starts,
             agent: spec.agent,
             prompt_version: spec.prompt_version,
             policies: spec.policies,

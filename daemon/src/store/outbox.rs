@@ -1,12 +1,15 @@
 //! Events committed but not yet acknowledged by the control plane.
 
 use hostler_proto::event::Event;
+use hostler_proto::frame::payload::Life;
 use hostler_proto::ids::AutomationId;
 use hostler_proto::time::UtcMillis;
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx};
 
+/// Starts of the daemon remembered.
+const MOST_LIVES: i64 = 200;
 const LAST_NUMBER: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'";
 
 /// Appends an event inside the transaction that records the change it tells of.
@@ -49,6 +52,26 @@ pub async fn clear(tx: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A start of the daemon: events get their numbers from it from here on. One that numbered nothing
+/// gives way.
+pub async fn begin_life(tx: &mut Tx, mark: &str) -> Result<(), StoreError> {
+    let first = next(tx).await?;
+    sqlx::query(
+        "INSERT INTO lives (first_seq, mark) VALUES ($1, $2) ON CONFLICT DO UPDATE SET mark = $2",
+    )
+    .bind(i64::try_from(first).unwrap_or(i64::MAX))
+    .bind(mark)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("notes a start"))?;
+    sqlx::query("DELETE FROM lives WHERE first_seq NOT IN (SELECT first_seq FROM lives ORDER BY first_seq DESC LIMIT $1)")
+        .bind(MOST_LIVES)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("forgets old starts"))?;
+    Ok(())
+}
+
 /// The sequence number the next event will get.
 pub async fn next(tx: &mut Tx) -> Result<u64, StoreError> {
     let row = sqlx::query(LAST_NUMBER).fetch_optional(&mut **tx).await;
@@ -57,6 +80,19 @@ pub async fn next(tx: &mut Tx) -> Result<u64, StoreError> {
 }
 
 impl Store {
+    /// The newest starts of the daemon that numbered events, oldest first.
+    pub async fn lives(&self) -> Result<Vec<Life>, StoreError> {
+        let rows = sqlx::query("SELECT first_seq, mark FROM lives ORDER BY first_seq")
+            .fetch_all(self.pool())
+            .await
+            .map_err(StoreError::at("reads past starts"))?;
+        let life = |row: &sqlx::sqlite::SqliteRow| Life {
+            first_seq: row.get::<i64, _>(0).unsigned_abs(),
+            mark: row.get(1),
+        };
+        Ok(rows.iter().map(life).collect())
+    }
+
     /// The sequence number the next event will get.
     pub async fn outbox_next(&self) -> Result<u64, StoreError> {
         let row = sqlx::query(LAST_NUMBER)

@@ -59,6 +59,19 @@ pub struct Hello {
     /// Runs going on, and runs whose log is not wholly acknowledged (the newest thousand).
     #[serde(default)]
     pub runs: Vec<RunMark>,
+    /// Which start of the daemon numbered which events, oldest first (the newest two hundred). A
+    /// host whose database was restored from a backup gives numbers again, from another start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lives: Vec<Life>,
+}
+
+/// One start of a daemon on its database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// The number its first event got, or would get.
+    pub first_seq: u64,
+    /// Made by chance for this start.
+    pub mark: String,
 }
 
 /// Where one run stands on its host.

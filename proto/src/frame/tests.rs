@@ -87,6 +87,7 @@ fn greeting() -> Vec<Envelope> {
                 state: "running".into(),
                 log_end: 1_024,
             }],
+            lives: vec![],
         })),
         Message::Welcome(Box::new(Welcome {
             session: id(4),
@@ -213,6 +214,7 @@ fn automation() -> AutomationSpec {
             rdates: vec![],
         },
         plan_after: AT,
+        starts: 0,
         policies: Policies::default(),
         env: [("CI".to_owned(), "1".to_owned())].into(),
     }

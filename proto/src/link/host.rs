@@ -19,8 +19,8 @@ use crate::command::{Command, Progress, Reply};
 use crate::error::{ErrorCode, Failure};
 use crate::frame::log::{LogFrame, LogRecord};
 use crate::frame::payload::{
-    Acks, Challenge, EventItem, Events, Heartbeat, Hello, LogAck, Reject, RunMark, Sync, SyncAck,
-    SyncWanted, Welcome, WireError,
+    Acks, Challenge, EventItem, Events, Heartbeat, Hello, Life, LogAck, Reject, RunMark, Sync,
+    SyncAck, SyncWanted, Welcome, WireError,
 };
 use crate::frame::{Body, Envelope, FrameError, MAX_TEXT, Message};
 use crate::host::HostLoad;
@@ -82,6 +82,8 @@ pub struct HelloFacts {
     pub next_seq: u64,
     /// Runs going on or not wholly delivered, newest first.
     pub runs: Vec<RunMark>,
+    /// Which start of the daemon numbered which events, oldest first.
+    pub lives: Vec<Life>,
 }
 
 /// A run's log as the host has it.

@@ -8,6 +8,7 @@
 
 pub mod backoff;
 pub mod control;
+pub mod history;
 pub mod host;
 mod liveness;
 mod outflow;

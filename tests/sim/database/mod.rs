@@ -220,6 +220,7 @@ impl World {
                 rdates: vec![],
             },
             plan_after: self.now.wall,
+            starts: 0,
             policies,
             env: BTreeMap::new(),
         }

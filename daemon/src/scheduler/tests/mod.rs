@@ -59,6 +59,7 @@ pub(super) fn rule_of(rrule: &str) -> Rule {
         revision: 1,
         enabled: true,
         plan_after: UtcMillis(NOON - 1),
+        starts: 0,
         agent: "shell".into(),
         prompt_version: 1,
         policies: Policies::default(),

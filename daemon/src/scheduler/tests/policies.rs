@@ -264,6 +264,22 @@ fn max_runs_counts_starts() {
 }
 
 #[test]
+fn max_runs_goes_on_from_the_starts_elsewhere() {
+    let mut world = World::new("FREQ=HOURLY", with(|policies| policies.max_runs = Some(3)));
+    world.edit(|rule| rule.starts = 2);
+    world.live(5 * HOUR);
+    assert_eq!(world.started(), [0]);
+    assert_eq!(world.plan().stopped, Some(StopReason::Finished));
+    // What this host knows better stays, and a larger limit lets it go on.
+    let now = world.now.wall;
+    world.end(RunResult::Succeeded);
+    world.edit(|rule| (rule.policies.max_runs, rule.plan_after) = (Some(4), now));
+    world.live(HOUR);
+    assert_eq!(world.started(), [0, 300]);
+    assert_eq!(world.plan().starts, 4);
+}
+
+#[test]
 fn count_runs_to_its_last_instant_and_then_it_is_finished() {
     let mut world = World::new("FREQ=HOURLY;COUNT=3", with(|policies| policies.retries = 1));
     for _ in 0..3 {

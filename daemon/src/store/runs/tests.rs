@@ -32,6 +32,7 @@ fn automation() -> AutomationSpec {
             rdates: vec![],
         },
         plan_after: UtcMillis(0),
+        starts: 0,
         policies: Policies::default(),
         env: std::collections::BTreeMap::new(),
     }

@@ -133,6 +133,7 @@ impl HostSession {
             applied_hash: facts.applied_hash,
             next_seq: facts.next_seq,
             runs,
+            lives: facts.lives,
         }
     }
 

@@ -373,6 +373,7 @@ fn spec(n: u128, prompt: usize) -> AutomationSpec {
             rdates: vec![],
         },
         plan_after: UtcMillis(0),
+        starts: 0,
         policies: Policies::default(),
         env: std::collections::BTreeMap::default(),
     }
