@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Connection as _;
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{Connection as _, Sqlite};
 
 /// Most connections for reading.
 const READERS: u32 = 3;
@@ -71,7 +72,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Wraps SQLite's error with the operation that met it.
-    pub(crate) fn at(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+    pub(crate) fn at(operation: &'static str) -> impl Fn(sqlx::Error) -> Self + Copy {
         move |source| Self::Sqlite { operation, source }
     }
 
@@ -161,6 +162,17 @@ impl Store {
         &self.readers
     }
 
+    /// The same for what would only be found out again: it survives the death of any process, and
+    /// does not wait for the disk. A power cut may undo it, never a part of it or out of order.
+    pub(crate) async fn relaxed(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        let mut connection = self.writer.acquire().await?;
+        // Until it is acquired again, see `pool`.
+        sqlx::query("PRAGMA synchronous = NORMAL")
+            .execute(&mut *connection)
+            .await?;
+        Ok(connection)
+    }
+
     /// For a single statement that writes. Never while a transaction of one's own is open.
     pub(crate) fn writer(&self) -> &SqlitePool {
         &self.writer
@@ -176,8 +188,14 @@ async fn pool(connections: u32, options: SqliteConnectOptions) -> Result<SqliteP
         // On a full or failing disk SQLite ends a transaction by itself, which leaves the driver
         // believing in one: such a connection would refuse every later transaction.
         .before_acquire(|connection, _| {
-            let usable = !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    return Ok(false);
+                }
+                // What is acquired waits for the disk, whatever it was used for before.
+                let durable = sqlx::query("PRAGMA synchronous = FULL");
+                Ok(durable.execute(connection).await.is_ok())
+            })
         })
         .connect_with(options)
         .await
@@ -201,5 +219,20 @@ mod tests {
         }
         let tx = store.begin().await.unwrap();
         store.commit(tx).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_relaxed_stays_so_for_one_statement() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("host.db"), || ())
+            .await
+            .unwrap();
+        let ask = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
+        let mut relaxed = store.relaxed().await.unwrap();
+        assert_eq!(ask.fetch_one(&mut *relaxed).await.unwrap(), 1);
+        drop(relaxed);
+        let mut tx = store.begin().await.unwrap();
+        let ask = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
+        assert_eq!(ask.fetch_one(&mut *tx).await.unwrap(), 2, "FULL");
     }
 }

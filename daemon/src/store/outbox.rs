@@ -135,11 +135,13 @@ impl Store {
 
     /// Deletes everything the control plane has acknowledged, up to and including `seq`.
     pub async fn outbox_acked(&self, seq: u64) -> Result<(), StoreError> {
+        let at = StoreError::at("drops acknowledged events");
+        let mut connection = self.relaxed().await.map_err(at)?;
         sqlx::query("DELETE FROM outbox WHERE seq <= $1 AND quarantined IS NULL")
             .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-            .execute(self.writer())
+            .execute(&mut *connection)
             .await
-            .map_err(StoreError::at("drops acknowledged events"))?;
+            .map_err(at)?;
         Ok(())
     }
 }

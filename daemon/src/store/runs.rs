@@ -360,12 +360,14 @@ impl Store {
 
     /// The control plane has the first `offset` bytes of a run's log.
     pub async fn log_acked(&self, id: RunId, offset: u64) -> Result<(), StoreError> {
+        let at = StoreError::at("acknowledges a log");
+        let mut connection = self.relaxed().await.map_err(at)?;
         sqlx::query("UPDATE runs SET log_acked = max(log_acked, $2) WHERE id = $1")
             .bind(id.to_string())
             .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .execute(self.writer())
+            .execute(&mut *connection)
             .await
-            .map_err(StoreError::at("acknowledges a log"))?;
+            .map_err(at)?;
         Ok(())
     }
 
@@ -402,12 +404,14 @@ impl Store {
 
     /// A run's spool is gone from the disk.
     pub async fn spool_deleted(&self, id: RunId, now: UtcMillis) -> Result<(), StoreError> {
+        let at = StoreError::at("forgets a spool");
+        let mut connection = self.relaxed().await.map_err(at)?;
         sqlx::query("UPDATE runs SET spool_deleted_at = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(now.0)
-            .execute(self.writer())
+            .execute(&mut *connection)
             .await
-            .map_err(StoreError::at("forgets a spool"))?;
+            .map_err(at)?;
         Ok(())
     }
 }
