@@ -266,7 +266,7 @@ mod tests {
         let mut tx = context.store.begin().await.unwrap();
         rows::upsert(&mut tx, &spec).await.unwrap();
         context.store.commit(tx).await.unwrap();
-        let runs = Runs::new(context.clone()).unwrap();
+        let runs = Runs::new(context.clone());
         (home, Dispatch::new(context, runs))
     }
 

@@ -8,6 +8,7 @@ use hostler_proto::ids::WorkspaceId;
 use hostler_proto::time::UtcMillis;
 
 use crate::config::{Config, Layout};
+use crate::host::machine::Machine;
 use crate::link::ProgressSink;
 use crate::setup::{Later, Steps, Supervise};
 use crate::store::Store;
@@ -39,6 +40,7 @@ impl Host {
         let config = Config::load(&layout).unwrap();
         let store = Store::open(&layout.database(), || ()).await.unwrap();
         let context = Context {
+            machine: Arc::new(Machine::new(&layout)),
             layout: Arc::new(layout),
             config: Arc::new(config),
             store,

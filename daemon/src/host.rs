@@ -3,6 +3,8 @@
 //! Cheap by design: facts are asked once per start, readings touch only memory, load and one disk.
 //! It sends nothing.
 
+pub mod changes;
+pub mod machine;
 pub mod task;
 
 use std::path::Path;

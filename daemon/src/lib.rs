@@ -39,6 +39,7 @@ pub use supervisor::supervise;
 
 use busy::Busy;
 use config::{Config, Layout};
+use host::machine::Machine;
 use store::Store;
 
 /// What every part of the daemon stands on, shared by handle.
@@ -50,6 +51,8 @@ pub struct Context {
     pub config: Arc<Config>,
     /// The truth.
     pub store: Store,
+    /// The user, the PATH and the agents of this machine.
+    pub machine: Arc<Machine>,
     /// The system's git and who may change which repository.
     pub git: Arc<git::Tools>,
     /// Who is at work on what.

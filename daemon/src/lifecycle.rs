@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::agents::AgentsError;
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
+use crate::host::machine::Machine;
 use crate::runs::task::Runs;
 use crate::store::{Store, StoreError, meta, outbox};
 use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
@@ -49,9 +49,6 @@ pub enum DaemonError {
     /// The owner's settings are wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The owner's agents are wrong.
-    #[error(transparent)]
-    Agents(#[from] AgentsError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,7 +72,7 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     let context = open(layout).await?;
     recover(&context).await;
     let mut parts = Parts::new(shutdown.child_token());
-    start(&context, &mut parts)?;
+    start(&context, &mut parts);
     let ended = parts.until(&shutdown).await;
     context.git.stop();
     parts.stop().await;
@@ -104,14 +101,14 @@ async fn recover(context: &Context) {
 }
 
 /// Starts every long-lived part, each after what it builds on.
-fn start(context: &Context, parts: &mut Parts) -> Result<(), DaemonError> {
+fn start(context: &Context, parts: &mut Parts) {
     let facts = host::task::run(context.clone(), parts.stop.clone());
     parts.spawn("look at the host", facts);
     let scheduler = scheduler::task::run(context.clone(), parts.stop.clone());
     parts.spawn("scheduler", scheduler);
     let watch = watch::task::run(context.clone(), parts.stop.clone());
     parts.spawn("watch", watch);
-    let runs = Runs::new(context.clone())?;
+    let runs = Runs::new(context.clone());
     parts.spawn("runs", runs.clone().serve(parts.stop.clone()));
     let (local, context, stop) = (
         Dispatch::new(context.clone(), runs),
@@ -121,7 +118,6 @@ fn start(context: &Context, parts: &mut Parts) -> Result<(), DaemonError> {
     parts.spawn("link", async move {
         link::run(&context.layout, Arc::new(local), context.signals, stop).await
     });
-    Ok(())
 }
 
 async fn open(layout: Layout) -> Result<Context, DaemonError> {
@@ -133,6 +129,7 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
     let starts = count_start(&store).await?;
     tracing::info!(home = %layout.home().display(), starts, "daemon started");
     Ok(Context {
+        machine: Arc::new(Machine::new(&layout)),
         layout: Arc::new(layout),
         config: Arc::new(config),
         store,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hostler_daemon::config::{Config, Layout};
+use hostler_daemon::host::machine::Machine;
 use hostler_daemon::runs::task::Runs;
 use hostler_daemon::store::runs::{self, RunRow};
 use hostler_daemon::store::{Store, projects};
@@ -48,6 +49,7 @@ impl Host {
         config.supervisor = Some(PathBuf::from(env!("CARGO_BIN_EXE_hostler-supervise")));
         let store = Store::open(&layout.database(), || ()).await.unwrap();
         let context = Context {
+            machine: Arc::new(Machine::new(&layout)),
             layout: Arc::new(layout),
             config: Arc::new(config),
             store,
@@ -66,7 +68,7 @@ impl Host {
 
     fn start(&mut self) {
         let stop = CancellationToken::new();
-        let runs = Runs::new(self.context.clone()).unwrap();
+        let runs = Runs::new(self.context.clone());
         #[expect(clippy::disallowed_methods, reason = "the test is the task's owner")]
         let task = tokio::spawn(runs.serve(stop.clone()));
         self.daemon = Some((task, stop));

@@ -83,8 +83,7 @@ fn row(host: &Value) -> Vec<String> {
         .as_array()
         .into_iter()
         .flatten()
-        .filter(|agent| agent["available"] != json!(false))
-        .map(|agent| output::cell(&agent["id"]))
+        .filter_map(agent_cell)
         .collect();
     let online = host["online"] == json!(true);
     vec![
@@ -100,9 +99,29 @@ fn row(host: &Value) -> Vec<String> {
         output::size(&host["memory"]["totalBytes"]),
         output::size(&host["disk"]["freeBytes"]),
         output::cell(&host["runningRuns"]),
-        agents.join(" "),
+        agents.join(", "),
         output::cell(&host["id"]),
     ]
+}
+
+/// `claude 2.1.330`; nothing for one that is not installed.
+fn agent_cell(agent: &Value) -> Option<String> {
+    let id = output::cell(&agent["id"]);
+    if agent["problem"].is_string() {
+        return Some(format!("{id} (see agents.toml)"));
+    }
+    if agent["available"] == json!(false) {
+        return None;
+    }
+    // Programs say more than their number: `codex-cli 0.169.0`, `2.1.330 (Claude Code)`.
+    let said = agent["version"].as_str().unwrap_or_default();
+    let mut words = said.split_ascii_whitespace();
+    let number = words.find(|word| {
+        let word = word.trim_start_matches('v');
+        word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.')
+    });
+    let number = number.map(|word| word.trim_end_matches(['.', ',']));
+    Some(number.map_or_else(|| id.clone(), |number| format!("{id} {number}")))
 }
 
 fn load(load: &Value) -> String {
@@ -136,5 +155,36 @@ fn enrol_key(session: &Session) -> Result<(), Failure> {
             "{url} answered {status}: {}",
             text.trim()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_shown_with_its_number() {
+        for (agent, expected) in [
+            (
+                json!({"id": "claude", "available": true, "version": "2.1.330 (Claude Code)"}),
+                Some("claude 2.1.330"),
+            ),
+            (
+                json!({"id": "codex", "available": true, "version": "codex-cli 0.169.0"}),
+                Some("codex 0.169.0"),
+            ),
+            (
+                json!({"id": "copilot", "available": true, "version": "GitHub Copilot CLI 1.0.102."}),
+                Some("copilot 1.0.102"),
+            ),
+            (json!({"id": "shell", "available": true}), Some("shell")),
+            (json!({"id": "amp", "available": false}), None),
+            (
+                json!({"id": "pi", "available": false, "problem": "x"}),
+                Some("pi (see agents.toml)"),
+            ),
+        ] {
+            assert_eq!(agent_cell(&agent).as_deref(), expected);
+        }
     }
 }

@@ -41,6 +41,9 @@ pub struct AgentFacts {
     /// What its `--version` says, when asked.
     #[serde(default)]
     pub version: Option<String>,
+    /// Why it cannot be used although it may be there: what is wrong in the host's `agents.toml`.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// Readings carried by each heartbeat.

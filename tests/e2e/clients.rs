@@ -1,13 +1,13 @@
 //! Real agent clients. Claude Code, its model scripted, finds the server, calls its tools, and is
 //! itself the agent of an automation that edits a file in its worktree.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, path::Path};
 
 use serde_json::json;
 
 use crate::harness::{
-    Ended, Home, Mcp, Model, Repo, ask_claude, claude_environment, client_folder, eventually, git,
-    secs, yearly,
+    Ended, Home, Model, Repo, ask_claude, claude_environment, client_folder, git, secs,
+    set_run_environment, wait_for_agent, yearly,
 };
 
 #[test]
@@ -102,10 +102,10 @@ fn an_automation_runs_the_real_claude_code_in_its_worktree() {
         {"text": "Both files are done."},
     ]);
     let model = Model::start(&home, "edit", &steps);
-    set_run_environment(&home, &model);
+    set_run_environment(&home, claude_environment(&model));
     let up = home.up();
     let mcp = up.mcp();
-    wait_for_claude(&mcp);
+    wait_for_agent(&mcp, "claude");
     let project = mcp.import(&repo);
     let prompt = "Write the notes and fix the title.";
     let id = mcp.automation(&json!({
@@ -145,10 +145,10 @@ fn an_agent_that_was_refused_its_tools_is_no_success() {
     let fetch = json!({"command": "curl http://127.0.0.1:9/", "description": "fetch"});
     let steps = json!([{"tool": "Bash", "input": fetch}, {"text": "I was not allowed."}]);
     let model = Model::start(&home, "denied", &steps);
-    set_run_environment(&home, &model);
+    set_run_environment(&home, claude_environment(&model));
     let up = home.up();
     let mcp = up.mcp();
-    wait_for_claude(&mcp);
+    wait_for_agent(&mcp, "claude");
     let ended = mcp.run_to_end(&mcp.automation(&json!({"agent": "claude", "prompt": "fetch"})));
     assert!(
         ended["outcome"]["denied"].to_string().contains("Bash"),
@@ -172,34 +172,4 @@ fn an_agent_that_is_not_installed_says_how_to_install_it() {
         }
     };
     assert!(said.contains("droid") && said.contains("install"), "{said}");
-}
-
-/// The login shell's PATH has Claude Code; the host looks there in its own time.
-#[track_caller]
-fn wait_for_claude(mcp: &Mcp) {
-    eventually("the host finds the agents it has", secs(60), || {
-        let host = mcp.host();
-        let has = |id| {
-            let mut agents = host["agents"].as_array().into_iter().flatten();
-            agents.any(|agent| agent["id"] == id && agent["available"] == true)
-        };
-        (has("claude") && has("shell")).then_some(())
-    });
-}
-
-/// Puts the client's environment into the host's own settings, where runs get it from.
-fn set_run_environment(home: &Home, model: &Model) {
-    let variables = claude_environment(model);
-    let lines: Vec<String> = variables
-        .iter()
-        .map(|(name, value)| format!("{name} = {}\n", json!(value)))
-        .collect();
-    let folder = home.hostler_home();
-    fs::create_dir_all(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    fs::write(
-        folder.join("host.toml"),
-        format!("[env]\n{}", lines.concat()),
-    )
-    .unwrap();
 }

@@ -6,6 +6,8 @@
 mod harness;
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod automations;
 #[cfg(test)]
 mod bad_input;

@@ -5,6 +5,7 @@
 //! bounded by a deadline, and what a test started is ended by process id when its `Home` goes away.
 //! A client that is not installed fails the test that needs it; nothing is skipped.
 
+mod agents;
 mod clients;
 mod home;
 mod http;
@@ -16,6 +17,7 @@ mod repo;
 mod steps;
 mod wait;
 
+pub(crate) use agents::{set_run_environment, settle_agent, wait_for_agent};
 pub(crate) use clients::{ask_claude, claude_environment, client, client_folder};
 pub(crate) use home::{Home, free_port};
 pub(crate) use http::Http;

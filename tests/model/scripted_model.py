@@ -26,7 +26,8 @@ A script is a list of steps, one per turn of the model:
   is a side call and gets "ok".
 * "{{N.path.to.0.field}}" in an input or text becomes a value of the N-th tool result's JSON, and
   "{{cwd}}" the working directory that the client names in its prompt.
-* Every request adds a line to the log: {api, path, model, tools, results, step, reply}.
+* Every request adds a line to the log: {api, path, model, tools, results, asked, step, reply};
+  asked are the texts of the user.
 """
 
 import argparse
@@ -47,6 +48,7 @@ class Turn:
     tools: list
     results: list
     cwd: str | None = None
+    asked: list | None = None
 
 
 @dataclass
@@ -160,13 +162,17 @@ class Anthropic:
 
     @staticmethod
     def read(request):
-        results = []
+        results, asked = [], []
         for message in request.get("messages", []):
             blocks = message.get("content")
+            if isinstance(blocks, str) and message.get("role") == "user":
+                asked.append(blocks)
             for block in blocks if isinstance(blocks, list) else []:
                 if isinstance(block, dict) and block.get("type") == "tool_result":
                     results.append(text_of(block.get("content")))
-        return Turn([tool["name"] for tool in request.get("tools", [])], results, cwd_in(request))
+                elif isinstance(block, dict) and block.get("type") == "text" and message.get("role") == "user":
+                    asked.append(block["text"])
+        return Turn([tool["name"] for tool in request.get("tools", [])], results, cwd_in(request), asked)
 
     @staticmethod
     def write(request, reply):
@@ -221,7 +227,8 @@ class Responses:
         outputs = ("function_call_output", "custom_tool_call_output")
         items = [item for item in request.get("input", []) if isinstance(item, dict)]
         results = [text_of(item.get("output")) for item in items if item.get("type") in outputs]
-        return Turn(list(Responses.tools(request)), results, cwd_in(request))
+        asked = [text_of(item.get("content")) for item in items if item.get("role") == "user"]
+        return Turn(list(Responses.tools(request)), results, cwd_in(request), asked)
 
     @staticmethod
     def write(request, reply):
@@ -256,8 +263,9 @@ class Chat:
     @staticmethod
     def read(request):
         tools = [tool["function"]["name"] for tool in request.get("tools", []) if tool.get("type") == "function"]
-        results = [text_of(message.get("content")) for message in request.get("messages", []) if message.get("role") == "tool"]
-        return Turn(tools, results, cwd_in(request))
+        said = {role: [text_of(message.get("content")) for message in request.get("messages", []) if message.get("role") == role]
+                for role in ("tool", "user")}
+        return Turn(tools, said["tool"], cwd_in(request), said["user"])
 
     @staticmethod
     def write(request, reply):
@@ -287,7 +295,10 @@ class Gemini:
         tools = [function["name"] for tool in request.get("tools", []) for function in tool.get("functionDeclarations", [])]
         parts = [part for content in request.get("contents", []) for part in content.get("parts", [])]
         answers = [part["functionResponse"].get("response") or {} for part in parts if "functionResponse" in part]
-        return Turn(tools, [text_of(answer.get("output", json.dumps(answer))) for answer in answers], cwd_in(request))
+        results = [text_of(answer.get("output", json.dumps(answer))) for answer in answers]
+        user = [content for content in request.get("contents", []) if content.get("role") == "user"]
+        asked = [part["text"] for content in user for part in content.get("parts", []) if "text" in part]
+        return Turn(tools, results, cwd_in(request), asked)
 
     @staticmethod
     def write(request, reply):
@@ -406,7 +417,7 @@ class Handler(BaseHTTPRequestHandler):
         turn = wire.read(request)
         reply = self.server.script.reply(turn)
         self.server.record({"api": wire.name, "path": path, "model": request.get("model"), "tools": turn.tools,
-                            "results": turn.results, "step": len(turn.results), "reply": vars(reply)})
+                            "results": turn.results, "asked": turn.asked, "step": len(turn.results), "reply": vars(reply)})
         if reply.refusal:
             return self.send_json(reply.refusal["status"], refusal_body(wire, reply.refusal))
         answer = wire.write(request, reply)

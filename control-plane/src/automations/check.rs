@@ -3,6 +3,7 @@
 
 use hostler_proto::automation::{Autonomy, Policies, ScheduleSpec};
 use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::host::AgentFacts;
 use hostler_proto::schedule::{self, Schedule, ScheduleError, ScheduleText};
 use hostler_proto::time::UtcMillis;
 
@@ -165,6 +166,18 @@ pub(super) fn agent(id: &str, host: &HostRow) -> Result<(), Failure> {
         usable.join(", ")
     );
     match found {
+        Some(AgentFacts {
+            label,
+            problem: Some(problem),
+            ..
+        }) => Err(Failure::new(
+            ErrorCode::PreconditionFailed,
+            format!(
+                "{label} ({id}) cannot be used on host {}: {problem}",
+                host.name
+            ),
+        )
+        .hint(format!("mend it there, or choose another; {hint}"))),
         Some(agent) => Err(Failure::new(
             ErrorCode::PreconditionFailed,
             format!(

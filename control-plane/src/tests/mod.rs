@@ -157,6 +157,7 @@ fn facts(max_autonomy: Autonomy) -> HostFacts {
         available,
         path: None,
         version: None,
+        problem: None,
     };
     HostFacts {
         os: "linux".into(),

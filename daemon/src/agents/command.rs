@@ -23,7 +23,9 @@ pub struct CommandLine {
     pub stdin: Option<String>,
     /// Text for the prompt's file, when it is given by one.
     pub file: Option<String>,
-    /// Environment the agent wants.
+    /// Environment the agent is given where nobody says otherwise.
+    pub defaults: BTreeMap<String, String>,
+    /// Environment that holds the agent to its autonomy; nothing stands above it.
     pub env: BTreeMap<String, String>,
 }
 
@@ -52,6 +54,14 @@ pub enum CommandError {
         /// The levels it has.
         known: String,
     },
+    /// Programs cannot be given this character.
+    #[error(
+        "the prompt contains a NUL character (at byte {at}), which no program can be given: remove it with automations_set_prompt"
+    )]
+    Nul {
+        /// Where.
+        at: usize,
+    },
 }
 
 /// The command line of an agent for a prompt. `program`: where the agent's command was found;
@@ -79,13 +89,15 @@ pub fn command_line(
             known: known.join(", "),
         });
     };
-    let mut env = agent.env.clone();
-    env.extend(switches.env.clone());
+    if let Some(at) = prompt.find('\0') {
+        return Err(CommandError::Nul { at });
+    }
     let mut line = CommandLine {
         argv: vec![program.to_string_lossy().into_owned()],
         stdin: None,
         file: None,
-        env,
+        defaults: agent.env.clone(),
+        env: switches.env.clone(),
     };
     line.argv
         .extend(agent.args.iter().chain(&switches.args).cloned());
@@ -137,9 +149,12 @@ fn add_prompt(line: &mut CommandLine, agent: &Agent, prompt: &str, file: &Path) 
     line.argv.push(argument);
 }
 
-/// A prompt that begins with `-` would be read as an option.
+/// A prompt that begins with `-` would be read as an option, one with `@` as a file (pi), and a
+/// single word as a subcommand (`codex exec review`). A newline before it changes nothing else.
 fn as_argument(prompt: &str) -> String {
-    if prompt.starts_with('-') {
+    let first = prompt.chars().next();
+    let is_word = first.is_some_and(char::is_alphanumeric) && !prompt.contains(char::is_whitespace);
+    if is_word || matches!(first, Some('-' | '@')) {
         format!("\n{prompt}")
     } else {
         prompt.to_owned()
@@ -171,41 +186,42 @@ mod tests {
             (
                 "claude",
                 Autonomy::Edits,
-                "/bin/claude -p --output-format stream-json --verbose --permission-mode acceptEdits fix",
+                "/bin/claude -p --output-format stream-json --verbose --permission-mode acceptEdits fix it",
             ),
             (
                 "claude",
                 Autonomy::ReadOnly,
-                "/bin/claude -p --output-format stream-json --verbose --permission-mode plan fix",
+                "/bin/claude -p --output-format stream-json --verbose --permission-mode plan fix it",
             ),
             (
                 "codex",
                 Autonomy::Full,
-                "/bin/codex exec --json --skip-git-repo-check --sandbox danger-full-access fix",
+                "/bin/codex exec --json --skip-git-repo-check --sandbox danger-full-access fix it",
             ),
             (
                 "gemini",
                 Autonomy::Edits,
-                "/bin/gemini --output-format stream-json --approval-mode=auto_edit -p fix",
+                "/bin/gemini --output-format stream-json --approval-mode=auto_edit -p fix it",
             ),
             (
-                "copilot",
-                Autonomy::Edits,
-                "/bin/copilot --allow-tool=write -p fix",
+                "amp",
+                Autonomy::Full,
+                "/bin/amp --no-color --no-notifications --no-ide --stream-json --dangerously-allow-all -x fix it",
             ),
-            ("amp", Autonomy::Edits, "/bin/amp -x fix"),
+            (
+                "droid",
+                Autonomy::Edits,
+                "/bin/droid exec --auto low fix it",
+            ),
+            ("kimi", Autonomy::Full, "/bin/kimi -p fix it"),
+            (
+                "vibe",
+                Autonomy::ReadOnly,
+                "/bin/vibe --trust --agent ask -p fix it",
+            ),
         ] {
-            assert_eq!(line(id, "fix", asked).unwrap().argv.join(" "), expected);
+            assert_eq!(line(id, "fix it", asked).unwrap().argv.join(" "), expected);
         }
-    }
-
-    #[test]
-    fn a_session_is_resumed_where_it_was() {
-        let agents = Agents::default();
-        let resume = |id: &str| resume(agents.get(id).unwrap(), "s-1", "/w/ada's shop");
-        let claude = r"cd '/w/ada'\''s shop' && claude --resume s-1";
-        assert_eq!(resume("claude").as_deref(), Some(claude));
-        assert_eq!(resume("shell"), None);
     }
 
     #[test]
@@ -220,25 +236,59 @@ mod tests {
         let long = "x".repeat(200_000);
         let claude = line("claude", &long, Autonomy::Edits).unwrap();
         assert_eq!(claude.stdin.as_deref(), Some(long.as_str()));
-        let copilot = line("copilot", &long, Autonomy::Edits).unwrap();
-        assert_eq!(copilot.file.as_deref(), Some(long.as_str()));
-        assert!(copilot.argv.last().unwrap().contains("/run/prompt.md"));
+        let kimi = line("kimi", &long, Autonomy::Full).unwrap();
+        assert_eq!(kimi.file.as_deref(), Some(long.as_str()));
+        assert!(kimi.argv.last().unwrap().contains("/run/prompt.md"));
         assert!(
             claude
                 .argv
                 .iter()
-                .chain(&copilot.argv)
+                .chain(&kimi.argv)
                 .all(|word| word.len() < 1000)
         );
     }
 
+    /// Every preset, every kind of first character, both sides of the limit: the prompt arrives
+    /// whole and is never an option, a file or a subcommand.
     #[test]
-    fn a_prompt_is_never_an_option() {
-        let line = line("claude", "--dangerously-skip-permissions", Autonomy::Edits).unwrap();
-        assert_eq!(
-            line.argv.last().unwrap(),
-            "\n--dangerously-skip-permissions"
-        );
+    fn a_prompt_arrives_whole_and_is_nothing_else() {
+        let most = "x y\n".repeat(LONGEST_ARGUMENT / 4);
+        let over = format!("{most}z");
+        for agent in Agents::default().iter() {
+            for prompt in [
+                "--dangerously-skip-permissions",
+                "-",
+                "-- now",
+                "@file do it",
+                "review",
+                "two\nlines \"quoted\" 'so' $HOME `x` \\ \u{1f980}",
+                &most,
+                &over,
+            ] {
+                let line = line(&agent.id, prompt, Autonomy::Full).unwrap();
+                let given = line.stdin.as_ref().or(line.file.as_ref());
+                if let Some(text) = given {
+                    assert_eq!(text, prompt, "{}", agent.id);
+                    assert!(
+                        line.argv.iter().all(|word| word.len() < 200),
+                        "{}",
+                        agent.id
+                    );
+                    continue;
+                }
+                assert!(prompt.len() <= LONGEST_ARGUMENT, "{}", agent.id);
+                let last = line.argv.last().unwrap();
+                assert_eq!(last.trim_start_matches('\n'), prompt, "{}", agent.id);
+                let risky = prompt.starts_with(['-', '@']) || prompt == "review";
+                assert_eq!(last.starts_with('\n'), risky, "{}: {prompt}", agent.id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_nul_is_refused_with_its_place() {
+        let error = line("shell", "a\0b", Autonomy::Edits).unwrap_err();
+        assert!(error.to_string().contains("at byte 1"), "{error}");
     }
 
     #[test]

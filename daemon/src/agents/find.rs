@@ -1,20 +1,13 @@
-//! Finds agents on this machine: their commands on the login shell's PATH, their versions.
-//!
-//! What was found is remembered by whoever asks; each question here is bounded in time.
+//! Finds agents on this machine: their commands on a PATH, and what a host says of them. Starts
+//! nothing.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hostler_proto::host::AgentFacts;
+use hostler_proto::time::UtcMillis;
 
-use super::{Agent, Agents};
-use crate::platform;
-
-/// How long `--version` may take, milliseconds.
-const VERSION_LIMIT_MS: u64 = 5_000;
-
-/// Longest version text that is passed on, characters.
-const LONGEST_VERSION: usize = 100;
+use super::{Agent, Agents, Versions};
 
 /// Where a command is on a PATH; a command with a slash is itself the place.
 pub fn program(command: &str, path: &str) -> Option<PathBuf> {
@@ -35,30 +28,41 @@ pub fn missing(agent: &Agent) -> String {
     )
 }
 
-/// What this host can run, with versions. Asks every agent that is there, one after another.
-pub fn facts(agents: &Agents, path: &str) -> Vec<AgentFacts> {
-    let facts = |agent: &Agent| {
+/// What this host can run, with the versions known now.
+pub fn facts(agents: &Agents, path: &str, versions: &Versions, now: UtcMillis) -> Vec<AgentFacts> {
+    let usable = agents.iter().map(|agent| {
         let found = program(&agent.command, path);
+        let known = found.as_deref().and_then(|place| versions.get(place, now));
         AgentFacts {
             id: agent.id.clone(),
             label: agent.label.clone(),
             available: found.is_some(),
-            version: found.as_deref().and_then(version),
+            version: known.and_then(|known| known.version.clone()),
             path: found.map(|place| place.to_string_lossy().into_owned()),
+            problem: None,
         }
+    });
+    let wrong = |id: &str, label: &str, problem: String| AgentFacts {
+        id: id.to_owned(),
+        label: label.to_owned(),
+        available: false,
+        version: None,
+        path: None,
+        problem: Some(problem),
     };
-    agents.iter().map(facts).collect()
-}
-
-/// The first line of what a program says to `--version`.
-fn version(program: &Path) -> Option<String> {
-    // A plain shell takes it for a script's name or does something else.
-    if program.file_name()?.to_str()? == "sh" {
-        return None;
+    let mut facts: Vec<AgentFacts> = usable.collect();
+    for (id, mistake) in agents.mistakes() {
+        match id {
+            Some(id) => facts.push(wrong(id, id, mistake.to_string())),
+            None => facts.extend(
+                Agents::default()
+                    .iter()
+                    .map(|agent| wrong(&agent.id, &agent.label, mistake.to_string())),
+            ),
+        }
     }
-    let text = platform::run_bounded(program, &["--version"], VERSION_LIMIT_MS)?;
-    let line = text.lines().find(|line| !line.trim().is_empty())?.trim();
-    Some(line.chars().take(LONGEST_VERSION).collect())
+    facts.sort_by(|a, b| a.id.cmp(&b.id));
+    facts
 }
 
 fn is_program(place: &Path) -> bool {
@@ -71,17 +75,17 @@ fn is_program(place: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn script(folder: &Path, name: &str, text: &str, mode: u32) {
+    fn script(folder: &Path, name: &str, mode: u32) {
         let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, "").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     #[test]
     fn a_command_is_found_where_the_path_says() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        script(first.path(), "agent", "", 0o644);
-        script(second.path(), "agent", "", 0o755);
+        script(first.path(), "agent", 0o644);
+        script(second.path(), "agent", 0o755);
         let path = format!(
             "relative:{}:{}",
             first.path().display(),
@@ -94,20 +98,25 @@ mod tests {
     }
 
     #[test]
-    fn facts_tell_what_is_there_and_its_version() {
+    fn facts_tell_what_is_there_and_what_is_wrong() {
         let folder = tempfile::tempdir().unwrap();
-        script(
-            folder.path(),
-            "codex",
-            "#!/bin/sh\necho\necho codex-cli 1.2.3\n",
-            0o755,
+        script(folder.path(), "codex", 0o755);
+        script(folder.path(), "claude", 0o755);
+        let agents = Agents::parse("[claude]\nargz = 1\n", Path::new("/h/agents.toml"));
+        let path = folder.path().to_str().unwrap();
+        let facts = facts(&agents, path, &Versions::default(), UtcMillis(0));
+        let of = |id: &str| facts.iter().find(|agent| agent.id == id).unwrap();
+        assert!(of("codex").available && of("codex").path.is_some());
+        assert!(!of("gemini").available && of("gemini").problem.is_none());
+        assert!(!of("claude").available);
+        assert!(
+            of("claude")
+                .problem
+                .as_ref()
+                .unwrap()
+                .contains("claude.argz")
         );
-        let facts = facts(&Agents::default(), folder.path().to_str().unwrap());
-        let codex = facts.iter().find(|agent| agent.id == "codex").unwrap();
-        assert!(codex.available);
-        assert_eq!(codex.version.as_deref(), Some("codex-cli 1.2.3"));
-        let claude = facts.iter().find(|agent| agent.id == "claude").unwrap();
-        assert!(!claude.available && claude.path.is_none());
+        assert_eq!(facts.len(), Agents::default().iter().count());
     }
 
     #[test]

@@ -5,63 +5,61 @@
 //! process except the bounded questions in [`find`].
 
 mod command;
+mod file;
 pub mod find;
 mod output;
 mod presets;
+mod versions;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hostler_proto::automation::Autonomy;
-use serde::Deserialize;
 
 pub use command::{CommandError, CommandLine, LONGEST_ARGUMENT, command_line, resume};
+pub use file::Mistake;
 pub use output::{Reader, Report};
+pub use versions::{Known, Versions};
 
 /// One agent CLI.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// Its id in automations (`claude`).
-    #[serde(skip)]
     pub id: String,
     /// Display name.
-    #[serde(default)]
     pub label: String,
     /// The program, looked up on the login shell's PATH unless it is a path.
     pub command: String,
     /// Arguments of every run.
-    #[serde(default)]
     pub args: Vec<String>,
     /// How the prompt is given.
-    #[serde(default)]
     pub prompt: PromptBy,
     /// How a prompt is given that is too long for an argument.
-    #[serde(default = "by_file")]
     pub long_prompt: PromptBy,
     /// The option right before the prompt (`-p`), when it is given as an argument.
-    #[serde(default)]
     pub prompt_option: Option<String>,
-    /// Environment of every run.
-    #[serde(default)]
+    /// Environment of every run, below what the host and the automation set.
     pub env: BTreeMap<String, String>,
     /// Arguments that continue a session; `{session}` stands for its id.
-    #[serde(default)]
     pub resume_args: Vec<String>,
     /// What it prints.
-    #[serde(default)]
     pub output: Output,
     /// Switches per autonomy. A level without an entry cannot be asked of this agent.
-    #[serde(default = "any_level")]
     pub autonomy: BTreeMap<Level, Switches>,
     /// How to install it, for the message when it is missing.
-    #[serde(default)]
     pub install: String,
+    /// How to sign in, for the message when nobody is signed in.
+    pub login: String,
+    /// Words it prints when nobody is signed in. They count only when it ended badly.
+    pub logged_out: Vec<String>,
+    /// Words it prints on any stream when a tool was denied, where its output has no other word.
+    pub denied: Vec<String>,
+    /// Arguments that make it tell its version; none: it is never asked.
+    pub version_args: Vec<String>,
 }
 
 /// How an agent takes its prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptBy {
     /// As the last argument.
     #[default]
@@ -73,16 +71,19 @@ pub enum PromptBy {
 }
 
 /// What an agent prints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Output {
     /// Text for people.
     #[default]
     Text,
-    /// One JSON value a line, as claude (and cursor-agent) prints them.
+    /// One JSON value a line, whoever's: told apart line by line.
+    JsonLines,
+    /// One JSON value a line, as claude (also cursor-agent, amp and grok) prints them.
     ClaudeLines,
     /// One JSON value a line, as codex prints them.
     CodexLines,
+    /// One JSON value a line, as copilot prints them.
+    CopilotLines,
     /// One JSON value a line, as gemini prints them.
     GeminiLines,
     /// One JSON value a line, as opencode prints them.
@@ -90,8 +91,7 @@ pub enum Output {
 }
 
 /// An [`Autonomy`] as a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Look, change nothing.
     ReadOnly,
@@ -123,8 +123,7 @@ impl Level {
 }
 
 /// What one level of autonomy adds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Switches {
     /// Arguments, after the agent's own.
     pub args: Vec<String>,
@@ -134,90 +133,89 @@ pub struct Switches {
 
 /// Every agent this host knows, by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agents(BTreeMap<String, Agent>);
-
-/// Why `agents.toml` cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AgentsError {
-    /// It is there but cannot be read.
-    #[error("the agents file {path} cannot be read: {source}. Make it readable or remove it")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: std::io::Error,
-    },
-    /// Not TOML, an unknown key, or a value of the wrong type.
-    #[error("the agents file {path} cannot be used:\n{source}Correct that line or remove it")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// The parser's words, with the line.
-        source: Box<toml::de::Error>,
-    },
+pub struct Agents {
+    usable: BTreeMap<String, Agent>,
+    /// Agents whose own entry in the file is wrong: what is wrong.
+    wrong: BTreeMap<String, Mistake>,
+    /// The file as a whole cannot be used: no agent can, because nobody knows what it says of them.
+    unusable: Option<Mistake>,
 }
 
 impl Agents {
-    /// The presets, overridden and added to by the file; a missing file is only the presets.
-    pub fn load(path: &Path) -> Result<Self, AgentsError> {
-        let path = || path.to_owned();
-        match std::fs::read_to_string(path()) {
-            Ok(text) => Self::parse(&text).map_err(|source| AgentsError::Invalid {
-                path: path(),
-                source: Box::new(source),
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(AgentsError::Unreadable {
-                path: path(),
-                source,
-            }),
+    /// The presets, overridden and added to by the file; a missing file is only the presets. A wrong
+    /// entry makes its agent unusable, a file that cannot be read all of them.
+    pub fn load(path: &Path) -> Self {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(error) => Self::unusable(Mistake::unreadable(path, &error)),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let own: BTreeMap<String, Agent> = toml::from_str(text)?;
+    fn parse(text: &str, path: &Path) -> Self {
         let mut agents = Self::default();
-        for (id, mut agent) in own {
-            agent.id.clone_from(&id);
-            if agent.label.is_empty() {
-                agent.label.clone_from(&id);
+        let entries = match file::entries(text, path) {
+            Ok(entries) => entries,
+            Err(mistake) => return Self::unusable(mistake),
+        };
+        for (id, entry) in entries {
+            match file::agent(&id, &entry, agents.usable.get(&id), path) {
+                Ok(agent) => {
+                    agents.usable.insert(id, agent);
+                }
+                Err(mistake) => {
+                    agents.usable.remove(&id);
+                    agents.wrong.insert(id, mistake);
+                }
             }
-            agents.0.insert(id, agent);
         }
-        Ok(agents)
+        agents
     }
 
-    /// One agent.
-    pub fn get(&self, id: &str) -> Option<&Agent> {
-        self.0.get(id)
+    fn unusable(mistake: Mistake) -> Self {
+        Self {
+            unusable: Some(mistake),
+            ..Self::default()
+        }
     }
 
-    /// All of them, by id.
+    /// One agent, or the sentence why it cannot be used.
+    pub fn get(&self, id: &str) -> Result<&Agent, String> {
+        if let Some(mistake) = self.unusable.as_ref().or_else(|| self.wrong.get(id)) {
+            return Err(mistake.to_string());
+        }
+        self.usable.get(id).ok_or_else(|| {
+            let known: Vec<_> = self.usable.keys().map(String::as_str).collect();
+            format!(
+                "this host knows no agent `{id}`: use one of {}, or define it in agents.toml",
+                known.join(", ")
+            )
+        })
+    }
+
+    /// All that can be used, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Agent> {
-        self.0.values()
+        let usable = self.unusable.is_none().then(|| self.usable.values());
+        usable.into_iter().flatten()
+    }
+
+    /// Everything that is wrong with the file, with the agent it makes unusable.
+    pub fn mistakes(&self) -> impl Iterator<Item = (Option<&str>, &Mistake)> {
+        let all = self.unusable.iter().map(|mistake| (None, mistake));
+        let each = self.wrong.iter();
+        all.chain(each.map(|(id, mistake)| (Some(id.as_str()), mistake)))
     }
 }
 
 impl Default for Agents {
     fn default() -> Self {
-        let presets = presets::all();
-        Self(
-            presets
-                .into_iter()
-                .map(|agent| (agent.id.clone(), agent))
-                .collect(),
-        )
+        let presets = presets::all().into_iter();
+        Self {
+            usable: presets.map(|agent| (agent.id.clone(), agent)).collect(),
+            wrong: BTreeMap::new(),
+            unusable: None,
+        }
     }
-}
-
-fn by_file() -> PromptBy {
-    PromptBy::File
-}
-
-fn any_level() -> BTreeMap<Level, Switches> {
-    [Level::ReadOnly, Level::Edits, Level::Full]
-        .map(|level| (level, Switches::default()))
-        .into()
 }
 
 #[cfg(test)]
@@ -225,42 +223,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_overrides_and_adds() {
-        let agents = Agents::parse(
-            "[claude]\ncommand = '/opt/claude'\nargs = ['-p']\n\
-             [mine]\nlabel = 'Mine'\ncommand = 'mine'\nprompt = 'stdin'\noutput = 'claude-lines'\n\
-             [mine.autonomy.full]\nargs = ['--yes']\n",
-        )
-        .unwrap();
-        assert_eq!(agents.get("claude").unwrap().command, "/opt/claude");
-        assert_eq!(agents.get("claude").unwrap().label, "claude");
-        let mine = agents.get("mine").unwrap();
-        assert_eq!(
-            (mine.prompt, mine.output),
-            (PromptBy::Stdin, Output::ClaudeLines)
-        );
-        assert_eq!(mine.autonomy[&Level::Full].args, ["--yes"]);
-        assert!(!mine.autonomy.contains_key(&Level::Edits));
-        assert!(agents.get("codex").is_some());
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let error = Agents::parse("[mine]\ncommand = 'x'\nprompts = 'stdin'\n").unwrap_err();
-        assert!(error.to_string().contains("prompts"), "{error}");
-    }
-
-    #[test]
     fn every_preset_is_complete() {
         let agents = Agents::default();
         assert!(agents.iter().count() >= 14);
         for agent in agents.iter() {
             assert!(agent.autonomy.contains_key(&Level::Full), "{}", agent.id);
-            assert!(
-                !agent.label.is_empty() && !agent.install.is_empty(),
-                "{}",
-                agent.id
-            );
+            let texts = [&agent.label, &agent.command, &agent.install];
+            assert!(texts.iter().all(|text| !text.is_empty()), "{}", agent.id);
+            // Whoever needs a login says how, and knows the words of a missing one.
+            assert_eq!(agent.login.is_empty(), agent.id == "shell");
+            assert_eq!(agent.logged_out.is_empty(), agent.id == "shell");
         }
+    }
+
+    #[test]
+    fn a_wrong_entry_stops_its_agent_and_a_wrong_file_all() {
+        let path = Path::new("/h/agents.toml");
+        let agents = Agents::parse("[claude]\nargz = []\n[codex]\nlabel = 'C'\n", path);
+        assert!(agents.get("claude").unwrap_err().contains("argz"));
+        assert_eq!(agents.get("codex").unwrap().label, "C");
+        assert!(agents.iter().all(|agent| agent.id != "claude"));
+        assert_eq!(agents.mistakes().count(), 1);
+        let agents = Agents::parse("[claude\n", path);
+        assert!(agents.get("codex").unwrap_err().contains("/h/agents.toml"));
+        assert_eq!((agents.iter().count(), agents.mistakes().count()), (0, 1));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_only_the_presets() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(
+            Agents::load(&folder.path().join("agents.toml")),
+            Agents::default()
+        );
+        let unreadable = Agents::load(folder.path());
+        assert!(
+            unreadable
+                .get("shell")
+                .unwrap_err()
+                .contains("cannot be read")
+        );
     }
 }

@@ -3,15 +3,36 @@
 //! Every dialect is read leniently: a line that is not understood is skipped, a value that is not
 //! there stays absent. Output is never changed here.
 
+mod dialects;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::Output;
+use super::{Agent, Output};
 
 /// A line longer than this is not looked at, bytes.
 const LONGEST_LINE: usize = 8 << 20;
 
 /// Longest result text kept, bytes.
 const LONGEST_RESULT: usize = 16 << 10;
+
+/// Longest reason for a failure kept, bytes.
+const LONGEST_FAILURE: usize = 2 << 10;
+
+/// The end of the log in which words about a missing login count, bytes.
+const TAIL: usize = 8 << 10;
+
+/// Longest line on standard error that is looked at, bytes.
+const LONGEST_ERROR_LINE: usize = 16 << 10;
+
+/// Most different tools that are named as denied.
+const MOST_DENIED: usize = 50;
+
+/// Most tool calls under way whose names are remembered.
+const MOST_OPEN_CALLS: usize = 1_000;
 
 /// What an agent reported about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,33 +49,52 @@ pub struct Report {
     pub denied: Vec<String>,
     /// It says of itself that it failed, with its words.
     pub failure: Option<String>,
+    /// Its last words are those of an agent that nobody is signed in to: what to do.
+    pub sign_in: Option<String>,
 }
 
-/// Reads standard output as it comes.
+/// Reads what an agent prints as it comes.
 #[derive(Debug)]
-pub struct Reader {
-    output: Output,
+pub struct Reader<'a> {
+    agent: &'a Agent,
     line: Vec<u8>,
     too_long: bool,
-    report: Report,
+    /// The line of standard error that is read.
+    error_line: Vec<u8>,
+    /// The last bytes of both.
+    tail: Vec<u8>,
+    reading: Reading,
 }
 
-impl Reader {
-    /// A reader of an agent's dialect.
-    pub fn new(output: Output) -> Self {
+/// A report in the making.
+#[derive(Debug, Default)]
+struct Reading {
+    report: Report,
+    /// Trouble that the agent may still get over.
+    trouble: Option<String>,
+    /// Names of tools by the id of their call.
+    calls: BTreeMap<String, String>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of what this agent prints.
+    pub fn new(agent: &'a Agent) -> Self {
         Self {
-            output,
+            agent,
             line: Vec::new(),
             too_long: false,
-            report: Report::default(),
+            error_line: Vec::new(),
+            tail: Vec::new(),
+            reading: Reading::default(),
         }
     }
 
-    /// Takes more of the output.
+    /// Takes more of its standard output.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        if self.output == Output::Text {
-            return;
+        if self.agent.output == Output::Text {
+            return self.push_error(bytes);
         }
+        self.keep_tail(bytes);
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.add(&bytes[..end]);
             self.end_line();
@@ -63,13 +103,69 @@ impl Reader {
         self.add(bytes);
     }
 
+    /// Takes more of its standard error, where only words tell anything.
+    pub fn push_error(&mut self, mut bytes: &[u8]) {
+        self.keep_tail(bytes);
+        if self.agent.denied.is_empty() {
+            return;
+        }
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.add_error(&bytes[..end]);
+            self.end_error_line();
+            bytes = &bytes[end + 1..];
+        }
+        self.add_error(bytes);
+    }
+
     /// The output has ended.
     pub fn finish(mut self) -> Report {
         self.end_line();
-        if let Some(text) = &mut self.report.result_text {
-            shorten(text);
+        self.end_error_line();
+        let mut report = self.reading.report;
+        report.failure = report.failure.or(self.reading.trouble);
+        if let Some(text) = &mut report.result_text {
+            shorten(text, LONGEST_RESULT);
         }
-        self.report
+        if let Some(text) = &mut report.failure {
+            shorten(text, LONGEST_FAILURE);
+        }
+        let tail = String::from_utf8_lossy(&self.tail);
+        let mut words = self.agent.logged_out.iter();
+        let is_out = words.any(|words| tail.contains(words.as_str()));
+        report.sign_in = is_out.then(|| {
+            format!(
+                "{} seems to be signed out on this host: {} (variables go into [env] of host.toml)",
+                self.agent.label, self.agent.login
+            )
+        });
+        report
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let last = &bytes[bytes.len().saturating_sub(TAIL)..];
+        self.tail.extend_from_slice(last);
+        let over = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..over);
+    }
+
+    fn add_error(&mut self, bytes: &[u8]) {
+        let room = LONGEST_ERROR_LINE.saturating_sub(self.error_line.len());
+        self.error_line
+            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+
+    /// What a line says from the words of a denial on.
+    fn end_error_line(&mut self) {
+        let line = std::mem::take(&mut self.error_line);
+        let line = String::from_utf8_lossy(&line);
+        let found = self
+            .agent
+            .denied
+            .iter()
+            .find_map(|words| line.find(words.as_str()));
+        if let Some(at) = found {
+            self.reading.deny(Some(line[at..].trim().to_owned()));
+        }
     }
 
     fn add(&mut self, bytes: &[u8]) {
@@ -91,114 +187,62 @@ impl Reader {
         let Ok(value) = serde_json::from_slice::<Value>(&line) else {
             return;
         };
-        match self.output {
-            Output::Text => {}
-            Output::ClaudeLines => self.report.claude(&value),
-            Output::CodexLines => self.report.codex(&value),
-            Output::GeminiLines => self.report.gemini(&value),
-            Output::OpencodeLines => self.report.opencode(&value),
+        let mut dialect = self.agent.output;
+        if dialect == Output::JsonLines {
+            dialect = dialects::of(&value);
+        }
+        let reading = &mut self.reading;
+        match dialect {
+            Output::Text | Output::JsonLines => {}
+            Output::ClaudeLines => reading.claude(&value),
+            Output::CodexLines => reading.codex(&value),
+            Output::CopilotLines => reading.copilot(&value),
+            Output::GeminiLines => reading.gemini(&value),
+            Output::OpencodeLines => reading.opencode(&value),
         }
     }
 }
 
-impl Report {
-    fn claude(&mut self, value: &Value) {
-        self.session(&value["session_id"]);
-        if value["type"] != "result" {
-            return;
-        }
-        self.result_text = text(&value["result"]);
-        self.cost_usd = value["total_cost_usd"].as_f64();
-        let usage = &value["usage"];
-        self.tokens = sum(
-            usage,
-            &[
-                "input_tokens",
-                "cache_creation_input_tokens",
-                "cache_read_input_tokens",
-                "output_tokens",
-            ],
-        );
-        for denial in value["permission_denials"].as_array().into_iter().flatten() {
-            let tool = text(&denial["tool_name"]).unwrap_or_else(|| "a tool".to_owned());
-            if !self.denied.contains(&tool) {
-                self.denied.push(tool);
-            }
-        }
-        if value["is_error"] == true {
-            let words = text(&value["result"]).or_else(|| text(&value["subtype"]));
-            self.failure = Some(words.unwrap_or_else(|| "no reason given".to_owned()));
-        }
-    }
-
-    fn codex(&mut self, value: &Value) {
-        match value["type"].as_str() {
-            Some("thread.started") => self.session(&value["thread_id"]),
-            Some("item.completed") if value["item"]["type"] == "agent_message" => {
-                self.result_text = text(&value["item"]["text"]).or(self.result_text.take());
-            }
-            Some("turn.completed") => {
-                self.add_tokens(sum(&value["usage"], &["input_tokens", "output_tokens"]));
-            }
-            Some("turn.failed" | "error") => {
-                let words = text(&value["error"]["message"]).or_else(|| text(&value["message"]));
-                self.failure = words.or(self.failure.take());
-            }
-            Some(_) | None => {}
-        }
-    }
-
-    fn gemini(&mut self, value: &Value) {
-        match value["type"].as_str() {
-            Some("init") => self.session(&value["session_id"]),
-            Some("message") if value["role"] == "assistant" => {
-                let words = text(&value["content"]).unwrap_or_default();
-                if value["delta"] == true {
-                    self.result_text.get_or_insert_default().push_str(&words);
-                } else {
-                    self.result_text = Some(words);
-                }
-            }
-            Some("tool_use") => self.result_text = None,
-            Some("result") => {
-                self.tokens = value["stats"]["total_tokens"].as_u64().or(self.tokens);
-                if value["status"] == "error" {
-                    self.failure = text(&value["error"]["message"]);
-                }
-            }
-            Some(_) | None => {}
-        }
-    }
-
-    fn opencode(&mut self, value: &Value) {
-        self.session(&value["sessionID"]);
-        let part = &value["part"];
-        match value["type"].as_str() {
-            Some("text") => self.result_text = text(&part["text"]).or(self.result_text.take()),
-            Some("step_finish") => {
-                self.add_tokens(sum(&part["tokens"], &["input", "output", "reasoning"]));
-                if let Some(cost) = part["cost"].as_f64() {
-                    self.cost_usd = Some(self.cost_usd.unwrap_or(0.0) + cost);
-                }
-            }
-            Some("error") => {
-                let words = text(&value["error"]["data"]["message"]);
-                self.failure = words.or_else(|| text(&value["error"]["name"]));
-            }
-            Some(_) | None => {}
-        }
-    }
-
+impl Reading {
     fn session(&mut self, id: &Value) {
         if let Some(id) = text(id) {
-            self.session_id = Some(id);
+            self.report.session_id = Some(id);
+        }
+    }
+
+    fn said(&mut self, words: &Value) {
+        if let Some(words) = text(words).filter(|words| !words.is_empty()) {
+            self.report.result_text = Some(words);
         }
     }
 
     fn add_tokens(&mut self, more: Option<u64>) {
         if let Some(more) = more {
-            self.tokens = Some(self.tokens.unwrap_or(0).saturating_add(more));
+            let before = self.report.tokens.unwrap_or(0);
+            self.report.tokens = Some(before.saturating_add(more));
         }
+    }
+
+    fn deny(&mut self, tool: Option<String>) {
+        let mut tool = tool.unwrap_or_else(|| "a tool".to_owned());
+        shorten(&mut tool, 100);
+        let denied = &mut self.report.denied;
+        if denied.len() < MOST_DENIED && !denied.contains(&tool) {
+            denied.push(tool);
+        }
+    }
+
+    fn called(&mut self, id: &Value, tool: &Value) {
+        if let (Some(id), Some(tool)) = (text(id), text(tool)) {
+            if self.calls.len() >= MOST_OPEN_CALLS {
+                self.calls.clear();
+            }
+            self.calls.insert(id, tool);
+        }
+    }
+
+    fn call(&mut self, id: &Value) -> Option<String> {
+        self.calls.remove(id.as_str()?)
     }
 }
 
@@ -206,128 +250,10 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// The sum of the named numbers; none when none of them is there.
-fn sum(value: &Value, names: &[&str]) -> Option<u64> {
-    let found: Vec<u64> = names
-        .iter()
-        .filter_map(|name| value[*name].as_u64())
-        .collect();
-    (!found.is_empty()).then(|| found.iter().sum())
-}
-
-fn shorten(text: &mut String) {
-    if text.len() > LONGEST_RESULT {
-        let end = (0..=LONGEST_RESULT)
-            .rev()
-            .find(|at| text.is_char_boundary(*at));
+fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or(0));
         text.push('\u{2026}');
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(output: Output, text: &str) -> Report {
-        let mut whole = Reader::new(output);
-        whole.push(text.as_bytes());
-        let whole = whole.finish();
-        let mut cut = Reader::new(output);
-        for chunk in text.as_bytes().chunks(3) {
-            cut.push(chunk);
-        }
-        assert_eq!(cut.finish(), whole);
-        whole
-    }
-
-    #[test]
-    fn claude_tells_result_cost_and_denials() {
-        let report = read(
-            Output::ClaudeLines,
-            r#"{"type":"system","subtype":"init","session_id":"s-1"}
-not json
-{"type":"assistant","message":{"content":[{"type":"text","text":"hm"}]},"session_id":"s-1"}
-{"type":"result","subtype":"success","is_error":false,"result":"Done.","session_id":"s-1","total_cost_usd":0.25,"usage":{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":7},"permission_denials":[{"tool_name":"Bash","tool_input":{}},{"tool_name":"Bash"},{"tool_name":"WebFetch"}]}"#,
-        );
-        let expected = Report {
-            result_text: Some("Done.".into()),
-            session_id: Some("s-1".into()),
-            tokens: Some(22),
-            cost_usd: Some(0.25),
-            denied: vec!["Bash".into(), "WebFetch".into()],
-            failure: None,
-        };
-        assert_eq!(report, expected);
-    }
-
-    #[test]
-    fn an_error_claude_tells_of_itself_is_a_failure() {
-        let report = read(
-            Output::ClaudeLines,
-            r#"{"type":"result","subtype":"error_max_turns","is_error":true,"session_id":"s"}"#,
-        );
-        assert_eq!(report.failure.as_deref(), Some("error_max_turns"));
-    }
-
-    #[test]
-    fn codex_sums_its_turns() {
-        let report = read(
-            Output::CodexLines,
-            r#"{"type":"thread.started","thread_id":"t-1"}
-{"type":"item.completed","item":{"id":"0","type":"reasoning","text":"..."}}
-{"type":"item.completed","item":{"id":"1","type":"agent_message","text":"first"}}
-{"type":"turn.completed","usage":{"input_tokens":100,"cached_input_tokens":50,"output_tokens":10}}
-{"type":"item.completed","item":{"id":"2","type":"agent_message","text":"last"}}
-{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":2}}"#,
-        );
-        assert_eq!(report.session_id.as_deref(), Some("t-1"));
-        assert_eq!(report.result_text.as_deref(), Some("last"));
-        assert_eq!(report.tokens, Some(113));
-    }
-
-    #[test]
-    fn gemini_joins_the_pieces_of_its_last_message() {
-        let report = read(
-            Output::GeminiLines,
-            r#"{"type":"init","session_id":"g","model":"x"}
-{"type":"message","role":"assistant","content":"Looking","delta":true}
-{"type":"tool_use","tool_name":"read_file"}
-{"type":"message","role":"assistant","content":"All ","delta":true}
-{"type":"message","role":"assistant","content":"good","delta":true}
-{"type":"result","status":"success","stats":{"total_tokens":42}}"#,
-        );
-        assert_eq!(report.result_text.as_deref(), Some("All good"));
-        assert_eq!(
-            (report.session_id.as_deref(), report.tokens),
-            (Some("g"), Some(42))
-        );
-    }
-
-    #[test]
-    fn opencode_sums_its_steps() {
-        let report = read(
-            Output::OpencodeLines,
-            r#"{"type":"step_start","sessionID":"ses_1","part":{}}
-{"type":"text","sessionID":"ses_1","part":{"text":"ok"}}
-{"type":"step_finish","sessionID":"ses_1","part":{"cost":0.5,"tokens":{"input":3,"output":4,"reasoning":1}}}
-{"type":"step_finish","sessionID":"ses_1","part":{"cost":0.25,"tokens":{"input":1,"output":1,"reasoning":0}}}"#,
-        );
-        assert_eq!((report.tokens, report.cost_usd), (Some(10), Some(0.75)));
-        assert_eq!(report.session_id.as_deref(), Some("ses_1"));
-    }
-
-    #[test]
-    fn text_and_garbage_say_nothing() {
-        assert_eq!(
-            read(Output::Text, "{\"type\":\"result\"}\n"),
-            Report::default()
-        );
-        for output in [Output::ClaudeLines, Output::CodexLines, Output::GeminiLines] {
-            assert_eq!(
-                read(output, "{}\n{\"type\":7}\n[1]\n\u{0}{\n{"),
-                Report::default()
-            );
-        }
     }
 }

@@ -1,49 +1,202 @@
-//! Looks at this machine when the daemon starts and now and then, and tells what changed.
+//! Looks at this machine when the daemon starts and when something changes, and tells the catalog.
 //!
-//! Finding agents asks the login shell and each agent, so it happens seldom and beside the runtime.
+//! Invariant: an idle host starts no process. The login shell is asked again when a file it reads
+//! changed, an agent for its version when its own file did; both stand beside the runtime.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hostler_proto::host::{AgentFacts, HostFacts};
+use tokio::sync::Notify;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::agents::{Agents, find};
-use crate::{Context, announce, clock, host, platform};
+use super::changes::{Changed, Interests};
+use super::machine;
+use crate::agents::{Agents, Versions, find};
+use crate::store::{StoreError, meta};
+use crate::watch::Watches;
+use crate::{Context, announce, clock, host};
 
-/// How often agents are looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(30 * 60);
+/// The versions that are known (JSON).
+const VERSIONS_KEY: &str = "agent_versions";
+
+/// How long changes are collected: an installation is many of them.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// How often is looked again although nothing was heard; nothing is started unless it changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// The same where file system events are not to be had.
+const LOOK_WITHOUT_EVENTS: Duration = Duration::from_secs(10 * 60);
+
+/// What was heard and not yet followed.
+#[derive(Default)]
+struct Heard {
+    interests: Mutex<Interests>,
+    changed: Mutex<Changed>,
+    wake: Notify,
+}
+
+impl Heard {
+    fn hear(&self, hint: crate::watch::Hint) {
+        let changed = match hint {
+            Some(paths) => lock(&self.interests).of(&paths),
+            None => Changed::all(),
+        };
+        if !changed.is_nothing() {
+            let mut all = lock(&self.changed);
+            *all = all.and(changed);
+            self.wake.notify_one();
+        }
+    }
+}
 
 /// Tells the host's facts until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(), String> {
-    let agents = Agents::load(&context.layout.agents_file()).map_err(|error| error.to_string())?;
+    let words = |error: StoreError| error.to_string();
+    let versions = known_versions(&context).await.map_err(words)?;
     // The first facts ever go at once, from this process' own PATH, so that the host can be used.
-    if !announce::has_facts(&context)
-        .await
-        .map_err(|error| error.to_string())?
-    {
+    if !announce::has_facts(&context).await.map_err(words)? {
         let path = std::env::var("PATH").unwrap_or_default();
-        tell(&context, quick(&agents, &path)).await;
+        let agents = context.machine.agents();
+        let facts = find::facts(&agents, &path, &versions, clock::wall());
+        tell(&context, facts).await;
     }
+    let heard = Arc::new(Heard::default());
+    let ear = Arc::clone(&heard);
+    let watches = Watches::new(move |hint| ear.hear(hint)).inspect_err(|error| {
+        tracing::warn!(%error, "file system events are not available; agents are looked for every ten minutes");
+    });
+    let mut follower = Follower {
+        context,
+        heard,
+        watches: watches.ok(),
+        versions,
+    };
+    let mut changed = Changed::all();
     loop {
-        let agents = agents.clone();
-        let look = move || {
-            find::facts(
-                &agents,
-                &platform::login_path(&std::env::home_dir().unwrap_or_default()),
-            )
+        let wait = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            looked = follower.look(changed) => looked.map_err(|error| error.to_string())?,
         };
+        let heard = &follower.heard;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            found = tokio::task::spawn_blocking(look) => match found {
-                Ok(found) => tell(&context, found).await,
-                Err(error) => tracing::warn!(%error, "agents could not be looked for"),
-            },
+            () = heard.wake.notified() => tokio::time::sleep(DEBOUNCE).await,
+            () = tokio::time::sleep(wait) => *lock(&heard.changed) = Changed::all(),
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
+        changed = std::mem::take(&mut *lock(&heard.changed));
     }
+}
+
+struct Follower {
+    context: Context,
+    heard: Arc<Heard>,
+    watches: Option<Watches>,
+    versions: Versions,
+}
+
+impl Follower {
+    /// Looks and tells; the answer is after which time to look again although nothing was heard.
+    async fn look(&mut self, changed: Changed) -> Result<Duration, JoinError> {
+        let look = Look {
+            context: self.context.clone(),
+            changed,
+            versions: self.versions.clone(),
+        };
+        let (heard, mut watches) = (Arc::clone(&self.heard), self.watches.take());
+        let looked = tokio::task::spawn_blocking(move || {
+            let (agents, path) = look.ask();
+            // Listened to before anything is looked for: what changes meanwhile is heard.
+            let file = look.context.layout.agents_file();
+            let interests = Interests::new(&agents, &path, &machine::home(), &file);
+            let folders = interests.folders();
+            *lock(&heard.interests) = interests;
+            if let Some(watches) = &mut watches {
+                watches.set(&folders);
+            }
+            let facts = find::facts(&agents, &path, &look.versions, clock::wall());
+            (look, facts, watches)
+        });
+        let (look, facts, watches) = looked.await?;
+        self.watches = watches;
+        tell(&self.context, facts).await;
+        let asked = tokio::task::spawn_blocking(move || look.ask_versions()).await?;
+        if let Some((facts, known)) = asked {
+            tell(&self.context, facts).await;
+            self.versions = known;
+            if let Err(error) = keep_versions(&self.context, &self.versions).await {
+                tracing::warn!(%error, "the agents' versions could not be kept");
+            }
+        }
+        Ok(match self.watches {
+            Some(_) => LOOK_AGAIN,
+            None => LOOK_WITHOUT_EVENTS,
+        })
+    }
+}
+
+/// One look at the machine.
+struct Look {
+    context: Context,
+    changed: Changed,
+    versions: Versions,
+}
+
+impl Look {
+    /// The agents and the PATH, anew where they may be others.
+    fn ask(&self) -> (Arc<Agents>, String) {
+        let machine = &self.context.machine;
+        let agents = if self.changed.agents {
+            machine.read_agents()
+        } else {
+            machine.agents()
+        };
+        let path = if self.changed.shell {
+            machine.ask_path()
+        } else {
+            machine.path()
+        };
+        (agents, path)
+    }
+
+    /// Asks every agent whose version is not known; none when all were.
+    fn ask_versions(mut self) -> Option<(Vec<AgentFacts>, Versions)> {
+        let (agents, path) = (self.context.machine.agents(), self.context.machine.path());
+        let scratch = self.context.layout.host().join("asking");
+        let before = self.versions.clone();
+        let mut there = Vec::new();
+        for agent in agents.iter() {
+            let Some(program) = find::program(&agent.command, &path) else {
+                continue;
+            };
+            let asks = !agent.version_args.is_empty();
+            if asks && self.versions.get(&program, clock::wall()).is_none() {
+                self.versions
+                    .ask(agent, &program, &path, &scratch, clock::wall());
+            }
+            there.push(program);
+        }
+        self.versions.keep_only(&there);
+        let facts = find::facts(&agents, &path, &self.versions, clock::wall());
+        (self.versions != before).then_some((facts, self.versions))
+    }
+}
+
+async fn known_versions(context: &Context) -> Result<Versions, StoreError> {
+    let known = context.store.meta(VERSIONS_KEY).await?;
+    // What an older daemon wrote is asked again.
+    Ok(known
+        .and_then(|json| serde_json::from_str(&json).ok())
+        .unwrap_or_default())
+}
+
+async fn keep_versions(context: &Context, versions: &Versions) -> Result<(), StoreError> {
+    let json = serde_json::to_string(versions).map_err(StoreError::corrupt("set of versions"))?;
+    let mut tx = context.store.begin().await?;
+    meta::set(&mut tx, VERSIONS_KEY, &json).await?;
+    context.store.commit(tx).await
 }
 
 async fn tell(context: &Context, agents: Vec<AgentFacts>) {
@@ -62,17 +215,6 @@ async fn tell(context: &Context, agents: Vec<AgentFacts>) {
     }
 }
 
-/// Agents without their versions: nothing is started.
-fn quick(agents: &Agents, path: &str) -> Vec<AgentFacts> {
-    let facts = |agent: &crate::agents::Agent| {
-        let found = find::program(&agent.command, path);
-        AgentFacts {
-            id: agent.id.clone(),
-            label: agent.label.clone(),
-            available: found.is_some(),
-            path: found.map(|place| place.to_string_lossy().into_owned()),
-            version: None,
-        }
-    };
-    agents.iter().map(facts).collect()
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,7 @@ mod cage;
 pub use cage::Cage;
 
 mod shell;
-pub use shell::{login_path, run_bounded};
+pub use shell::{Answer, Question, ask, common_folders, login_path, search_path};
 
 use std::collections::BTreeSet;
 

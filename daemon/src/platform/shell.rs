@@ -2,7 +2,7 @@
 //!
 //! Each is bounded in time and in bytes, and nothing it started is left behind in its group.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -38,30 +38,40 @@ const MACHINE_FOLDERS: &[&str] = &[
     "/sbin",
 ];
 
-/// The PATH of the user's login shell, then this process' own (a terminal may know more than a
-/// login shell does), then the common places. A service manager starts daemons with a bare PATH.
-pub fn login_path(home: &Path) -> String {
-    let asked = run_bounded(
-        &super::login_shell(),
-        &["-lc", r#"printf '\nHOSTLER_PATH=%s\n' "$PATH""#],
-        LOGIN_LIMIT_MS,
-    );
-    let login = asked.as_deref().and_then(|text| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("HOSTLER_PATH="))
+/// The PATH that the user's login shell makes; empty when it does not tell.
+pub fn login_path() -> String {
+    let asked = ask(&Question {
+        program: &super::login_shell(),
+        args: &["-lc", r#"printf '\nHOSTLER_PATH=%s\n' "$PATH""#].map(str::to_owned),
+        env: None,
+        folder: None,
+        limit_ms: LOGIN_LIMIT_MS,
     });
+    let path = asked.as_ref().and_then(|answer| {
+        let mut lines = answer.out.lines();
+        lines.find_map(|line| line.strip_prefix("HOSTLER_PATH="))
+    });
+    path.unwrap_or_default().to_owned()
+}
+
+/// Where programs are looked for: the login shell's PATH, then this process' own (a terminal may
+/// know more than a login shell does), then the common places that exist. A service manager starts
+/// daemons with a bare PATH.
+pub fn search_path(login: &str, home: &Path) -> String {
     let own = std::env::var("PATH").unwrap_or_default();
-    joined(&[login.unwrap_or_default(), &own], home)
+    joined(&[login, &own], home)
+}
+
+/// Where tools are commonly put, whether the folders exist or not.
+pub fn common_folders(home: &Path) -> impl Iterator<Item = PathBuf> {
+    let own = HOME_FOLDERS.iter().map(|folder| home.join(folder));
+    own.chain(MACHINE_FOLDERS.iter().map(PathBuf::from))
 }
 
 /// The folders of some PATHs and the common places that exist, each once, in this order.
 fn joined(paths: &[&str], home: &Path) -> String {
     let given = paths.iter().flat_map(|path| std::env::split_paths(*path));
-    let common = HOME_FOLDERS
-        .iter()
-        .map(|folder| home.join(folder))
-        .chain(MACHINE_FOLDERS.iter().map(PathBuf::from))
-        .filter(|folder| folder.is_dir());
+    let common = common_folders(home).filter(|folder| folder.is_dir());
     let mut folders: Vec<PathBuf> = Vec::new();
     for folder in given.filter(|folder| folder.is_absolute()).chain(common) {
         if !folders.contains(&folder) {
@@ -75,51 +85,127 @@ fn joined(paths: &[&str], home: &Path) -> String {
     words.join(":")
 }
 
-/// What a program prints on its standard output within a limit (milliseconds of awake time), its
-/// first 64 KiB; none when it cannot be started, fails or takes longer.
-pub fn run_bounded(program: &Path, args: &[impl AsRef<OsStr>], limit_ms: u64) -> Option<String> {
-    let mut child = Command::new(program)
-        .args(args)
+/// A program to run for its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub args: &'a [String],
+    /// Its whole environment; none is this process' own.
+    pub env: Option<&'a BTreeMap<String, String>>,
+    /// Where it runs; none is where this process does.
+    pub folder: Option<&'a Path>,
+    /// How long it may take, milliseconds of awake time.
+    pub limit_ms: u64,
+}
+
+/// What a program printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// On standard output, the first 64 KiB.
+    pub out: String,
+    /// On standard error, the first 64 KiB.
+    pub err: String,
+}
+
+/// What a program prints within its limit; none when it cannot be started, fails, prints too much or
+/// takes longer.
+pub fn ask(question: &Question<'_>) -> Option<Answer> {
+    let mut command = Command::new(question.program);
+    command
+        .args(question.args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .ok()?;
-    let text = read_until(&mut child, crate::clock::now().awake_ms + limit_ms);
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if let Some(env) = question.env {
+        command.env_clear().envs(env);
+    }
+    if let Some(folder) = question.folder {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn().ok()?;
+    let answer = read_until(&mut child, crate::clock::now().awake_ms + question.limit_ms);
     // Its number is its group's, and cannot be another's before it is waited for.
-    if text.is_none()
+    if answer.is_none()
         && let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
     {
         rustix::process::kill_process_group(group, Signal::KILL).ok();
     }
     let status = child.wait().ok()?;
-    text.filter(|_| status.success())
+    answer.filter(|_| status.success())
 }
 
-/// Everything up to the end of the output; none when the deadline came first.
-fn read_until(child: &mut Child, deadline_ms: u64) -> Option<String> {
-    let mut out = child.stdout.take()?;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
+/// Everything up to the end of both outputs; none when the deadline came first.
+fn read_until(child: &mut Child, deadline_ms: u64) -> Option<Answer> {
+    let mut out = Pipe::new(child.stdout.take()?);
+    let mut err = Pipe::new(child.stderr.take()?);
     loop {
         let left_ms = deadline_ms.checked_sub(crate::clock::now().awake_ms)?;
         let timeout = Timespec {
             tv_sec: i64::try_from(left_ms / 1000).ok()?,
             tv_nsec: i64::try_from(left_ms % 1000 * 1_000_000).ok()?,
         };
-        let mut ready = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::IN)];
-        if rustix::event::poll(&mut ready, Some(&timeout)).ok()? == 0 {
-            return None;
+        match (out.ended, err.ended) {
+            (true, true) => {
+                return Some(Answer {
+                    out: out.text(),
+                    err: err.text(),
+                });
+            }
+            (false, true) => wait(&mut [out.poll()], &timeout)?,
+            (true, false) => wait(&mut [err.poll()], &timeout)?,
+            (false, false) => wait(&mut [out.poll(), err.poll()], &timeout)?,
         }
-        let count = out.read(&mut chunk).ok()?;
-        bytes.extend_from_slice(&chunk[..count]);
-        if count == 0 {
-            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        out.read()?;
+        err.read()?;
+    }
+}
+
+/// Until one of these can be read; none when the time is up.
+fn wait(ready: &mut [PollFd<'_>], timeout: &Timespec) -> Option<()> {
+    (rustix::event::poll(ready, Some(timeout)).ok()? > 0).then_some(())
+}
+
+/// One output, read without waiting.
+struct Pipe<R> {
+    from: R,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl<R: Read + AsFd> Pipe<R> {
+    fn new(from: R) -> Self {
+        Self {
+            from,
+            bytes: Vec::new(),
+            ended: false,
         }
-        if bytes.len() > MOST_BYTES {
-            return None;
+    }
+
+    fn poll(&self) -> PollFd<'_> {
+        PollFd::from_borrowed_fd(self.from.as_fd(), PollFlags::IN)
+    }
+
+    /// Reads once if there is something; none when it cannot be read or is too much.
+    fn read(&mut self) -> Option<()> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        if self.ended || wait(&mut [self.poll()], &now).is_none() {
+            return Some(());
         }
+        let mut chunk = [0; 4096];
+        let count = self.from.read(&mut chunk).ok()?;
+        self.bytes.extend_from_slice(&chunk[..count]);
+        self.ended = count == 0;
+        (self.bytes.len() <= MOST_BYTES).then_some(())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
 
@@ -127,16 +213,24 @@ fn read_until(child: &mut Child, deadline_ms: u64) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn sh(script: &str, limit_ms: u64) -> Option<Answer> {
+        ask(&Question {
+            program: Path::new("/bin/sh"),
+            args: &["-c".to_owned(), script.to_owned()],
+            env: None,
+            folder: None,
+            limit_ms,
+        })
+    }
+
     #[test]
     fn a_look_up_is_bounded() {
-        let sh = Path::new("/bin/sh");
-        assert_eq!(
-            run_bounded(sh, &["-c", "printf hi"], 5_000).as_deref(),
-            Some("hi")
-        );
-        assert_eq!(run_bounded(sh, &["-c", "printf hi; exit 3"], 5_000), None);
-        assert_eq!(run_bounded(sh, &["-c", "exec tail -f /dev/null"], 50), None);
-        assert_eq!(run_bounded(Path::new("/no/such"), &["x"], 50), None);
+        let both = sh("printf hi; printf ho >&2", 5_000).unwrap();
+        assert_eq!((both.out.as_str(), both.err.as_str()), ("hi", "ho"));
+        assert_eq!(sh("printf hi; exit 3", 5_000), None);
+        assert_eq!(sh("exec tail -f /dev/null", 50), None);
+        assert_eq!(sh("exec cat /dev/zero", 5_000), None);
+        assert_eq!(sh("exec cat /dev/zero >&2", 5_000), None);
     }
 
     #[test]
@@ -148,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_login_path_has_the_usual_places() {
-        let path = login_path(Path::new("/nonexistent"));
+        let path = search_path(&login_path(), Path::new("/nonexistent"));
         let folders: Vec<_> = std::env::split_paths(&path).collect();
         assert!(folders.contains(&PathBuf::from("/usr/bin")), "{path}");
         assert!(folders.iter().all(|folder| folder.is_absolute()));

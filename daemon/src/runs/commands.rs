@@ -75,7 +75,7 @@ impl Runs {
 
     async fn run_steps(&self, steps: Steps) -> std::io::Result<SetupReport> {
         let runs = self.clone();
-        let user = tokio::task::spawn_blocking(move || runs.0.machine.user());
+        let user = tokio::task::spawn_blocking(move || runs.0.context.machine.user());
         let user = user.await.map_err(std::io::Error::other)?;
         let mut env = environment::base(&user, &self.0.context.config.env);
         env.extend(steps.env);

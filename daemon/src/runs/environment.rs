@@ -4,22 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::host::machine::User;
 use crate::store::runs::{Place, RunRow};
-
-/// The user as runs see them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Home folder.
-    pub home: PathBuf,
-    /// Login name.
-    pub name: String,
-    /// Login shell.
-    pub shell: PathBuf,
-    /// The login shell's PATH.
-    pub path: String,
-    /// Language and encoding (`C.UTF-8`).
-    pub language: String,
-}
 
 /// The base, and on top of it the host's `[env]`.
 pub fn base(user: &User, host: &BTreeMap<String, String>) -> BTreeMap<String, String> {

@@ -44,14 +44,7 @@ pub struct Launch {
 /// The launch of a run in its place, or the sentence why it cannot be.
 pub fn launch(row: &RunRow, place: &Place, means: &Means<'_>) -> Result<Launch, String> {
     let automation = &row.automation;
-    let agent = means.agents.get(&automation.agent).ok_or_else(|| {
-        let known: Vec<_> = means.agents.iter().map(|agent| agent.id.as_str()).collect();
-        format!(
-            "this host knows no agent `{}`: use one of {}, or define it in agents.toml",
-            automation.agent,
-            known.join(", ")
-        )
-    })?;
+    let agent = means.agents.get(&automation.agent)?;
     let mut env = environment::of_run(means.env.clone(), row, place);
     let path = env.get("PATH").map_or("", String::as_str);
     let program = find::program(&agent.command, path).ok_or_else(|| find::missing(agent))?;
@@ -65,6 +58,9 @@ pub fn launch(row: &RunRow, place: &Place, means: &Means<'_>) -> Result<Launch, 
         &file,
     )
     .map_err(|error| error.to_string())?;
+    for (name, value) in &line.defaults {
+        env.entry(name.clone()).or_insert_with(|| value.clone());
+    }
     env.extend(line.env.clone());
     let (texts, folder) = &means.setup;
     if !texts.is_empty() {
@@ -180,8 +176,8 @@ pub(super) mod tests {
         }
     }
 
-    pub(crate) fn user() -> environment::User {
-        environment::User {
+    pub(crate) fn user() -> crate::host::machine::User {
+        crate::host::machine::User {
             home: "/home/ada".into(),
             name: "ada".into(),
             shell: "/bin/sh".into(),

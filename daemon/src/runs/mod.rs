@@ -8,7 +8,6 @@
 mod commands;
 pub mod environment;
 pub mod launch;
-mod machine;
 pub mod outcome;
 mod place;
 pub mod retention;

@@ -11,6 +11,7 @@ pub fn finished(exit: &Exit, report: Report, changes: &Outcome) -> Finished {
     let agent = exit.agent();
     let last = exit.steps.last();
     let (result, reason) = verdict(exit, &report);
+    let reason = with_sign_in(result, reason, report.sign_in.as_deref());
     Finished {
         result,
         started_at: agent.map(|step| step.started_at),
@@ -49,6 +50,22 @@ pub fn unrecorded(
         signal: None,
         outcome: Outcome::default(),
         log_bytes,
+    }
+}
+
+/// A run that somebody ended, or that worked, had no trouble with its login.
+fn with_sign_in(
+    result: RunResult,
+    reason: Option<String>,
+    sign_in: Option<&str>,
+) -> Option<String> {
+    match (result, reason, sign_in) {
+        (
+            RunResult::Failed | RunResult::Stalled | RunResult::TimedOut,
+            Some(reason),
+            Some(sign_in),
+        ) => Some(format!("{reason}. {sign_in}")),
+        (_, reason, _) => reason,
     }
 }
 
@@ -174,6 +191,19 @@ mod tests {
                 .unwrap()
                 .contains("no credit")
         );
+        let out = |code| Report {
+            sign_in: Some("type `x login`".into()),
+            denied: vec![format!("{code}")],
+            ..Report::default()
+        };
+        let signed_out = end(Ended::ByItself, agent(1), out(1)).reason.unwrap();
+        assert_eq!(
+            signed_out,
+            "the agent ended with exit code 1. type `x login`"
+        );
+        let cancelled = Ended::Cancelled { by: "ada".into() };
+        let cancelled = end(cancelled, agent(1), out(1)).reason.unwrap();
+        assert!(!cancelled.contains("login"), "{cancelled}");
         let bad = end(Ended::ByItself, agent(3), Report::default());
         assert_eq!((bad.result, bad.exit_code), (RunResult::Failed, Some(3)));
     }

@@ -13,6 +13,7 @@ use crate::agents::{Reader, Report, resume};
 use crate::clock;
 use crate::store::runs::{self as rows, Place, RunRow};
 use crate::supervisor::record::{Exit, Grace};
+use crate::supervisor::spool::Stream;
 use crate::supervisor::{commands, spool, strays};
 
 /// Grace for what a killed supervisor left behind.
@@ -38,19 +39,26 @@ impl Runs {
 
     /// How to go on with the agent's session by hand.
     fn resume(&self, row: &RunRow, outcome: &Outcome) -> Option<String> {
-        let agent = self.0.machine.agents.get(&row.automation.agent)?;
+        let agents = self.0.context.machine.agents();
+        let agent = agents.get(&row.automation.agent).ok()?;
         let place = row.place.as_ref()?;
         resume(agent, outcome.session_id.as_ref()?, &place.path)
     }
 
-    /// What the agent said, from its standard output.
+    /// What the agent said of itself.
     async fn report(&self, row: &RunRow) -> Report {
-        let agent = self.0.machine.agents.get(&row.automation.agent);
-        let output = agent.map(|agent| agent.output).unwrap_or_default();
+        let agents = self.0.context.machine.agents();
+        let Ok(agent) = agents.get(&row.automation.agent).cloned() else {
+            return Report::default();
+        };
         let dir = self.dir(row.run.id);
         let read = tokio::task::spawn_blocking(move || {
-            let mut reader = Reader::new(output);
-            spool::read_output(&dir, |bytes| reader.push(bytes))?;
+            let mut reader = Reader::new(&agent);
+            spool::read_streams(&dir, |stream, bytes| match stream {
+                Stream::Out | Stream::Mixed => reader.push(bytes),
+                Stream::Err => reader.push_error(bytes),
+                Stream::Note => {}
+            })?;
             Ok::<_, std::io::Error>(reader.finish())
         });
         match read.await {

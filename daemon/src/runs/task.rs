@@ -22,10 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::{STEPS, remove_abandoned};
 use super::launch::{Launch, Means, launch};
-use super::machine::Machine;
 use super::place::{self, Prepared};
 use super::{Next, Seen, environment};
-use crate::agents::AgentsError;
 use crate::store::runs::{self as rows, RunRow};
 use crate::supervisor::awake::Awake;
 use crate::supervisor::client;
@@ -52,7 +50,6 @@ pub struct Runs(pub(super) Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) context: Context,
-    pub(super) machine: Machine,
     /// Runs this daemon works on, with what asks for their end.
     active: Mutex<BTreeMap<RunId, CancellationToken>>,
     /// A run or a list of commands has ended.
@@ -68,14 +65,13 @@ enum Followed {
 }
 
 impl Runs {
-    /// Over the daemon's context. Fails only when `agents.toml` cannot be used.
-    pub fn new(context: Context) -> Result<Self, AgentsError> {
-        Ok(Self(Arc::new(Shared {
-            machine: Machine::new(&context.layout)?,
+    /// Over the daemon's context.
+    pub fn new(context: Context) -> Self {
+        Self(Arc::new(Shared {
             context,
             active: Mutex::default(),
             ended: Notify::new(),
-        })))
+        }))
     }
 
     /// Takes up and follows runs until `stop`.
@@ -105,10 +101,6 @@ impl Runs {
 
     /// Takes up every row that needs something and that nobody works on.
     async fn look(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Failure> {
-        if self.0.machine.should_ask() {
-            let runs = self.clone();
-            tasks.spawn_blocking(move || drop(runs.0.machine.ask_path()));
-        }
         let room = usize::try_from(self.0.context.config.max_runs).unwrap_or(usize::MAX);
         for row in self.0.context.store.unfinished_runs().await? {
             let id = row.run.id;
@@ -276,10 +268,11 @@ impl Runs {
         let planned = tokio::task::spawn_blocking(move || {
             let shared = &runs.0;
             let dir = runs.dir(row.run.id);
+            let machine = &shared.context.machine;
             let plan = || {
                 let means = Means {
-                    agents: &shared.machine.agents,
-                    env: environment::base(&shared.machine.user(), &shared.context.config.env),
+                    agents: &machine.agents(),
+                    env: environment::base(&machine.user(), &shared.context.config.env),
                     max_autonomy: shared.context.config.max_autonomy,
                     run_dir: dir.path(),
                     setup: prepared.setup.clone(),
@@ -288,7 +281,7 @@ impl Runs {
                 launch(&row, &prepared.place, &means)
             };
             plan().or_else(|_| {
-                shared.machine.ask_path();
+                machine.ask_path();
                 plan()
             })
         });

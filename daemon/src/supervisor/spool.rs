@@ -372,13 +372,10 @@ pub fn index(dir: &RunDir) -> io::Result<Vec<Record>> {
     Ok(records.iter().filter_map(Record::decode).collect())
 }
 
-/// Gives the agent's standard output, in order and in pieces. Where the end of a large log was
-/// appended from the ring, standard error is mixed in.
-pub fn read_output(dir: &RunDir, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+/// Gives what was printed with where it was printed, in order and in pieces. Where the end of a
+/// large log was appended from the ring, output and error are mixed.
+pub fn read_streams(dir: &RunDir, mut take: impl FnMut(Stream, &[u8])) -> io::Result<()> {
     for record in index(dir)? {
-        if !matches!(record.stream, Stream::Out | Stream::Mixed) {
-            continue;
-        }
         let (mut at, end) = (record.offset, record.offset + u64::from(record.length));
         while at < end {
             let most = usize::try_from(end - at).unwrap_or(COPY_BYTES);
@@ -386,7 +383,7 @@ pub fn read_output(dir: &RunDir, mut take: impl FnMut(&[u8])) -> io::Result<()> 
             if bytes.is_empty() {
                 return Ok(());
             }
-            take(&bytes);
+            take(record.stream, &bytes);
             at += bytes.len() as u64;
         }
     }

@@ -1,7 +1,7 @@
 //! A readable rendering of an agent's log: its words as words, each tool call on one line, results
 //! shortened, the end with tokens, cost and time.
 //!
-//! The dialects of claude (also cursor-agent and amp), codex, gemini and opencode are told apart by
+//! The dialects of claude (also of cursor-agent, amp and grok), codex, copilot, gemini and opencode are told apart by
 //! each line's own shape, so that a reader may begin anywhere in a log. What is not understood is
 //! shown as it is, text goes through as it comes; only terminal control is taken out. Memory is
 //! bounded whatever comes. The log itself is never changed: this is for showing it.
@@ -10,6 +10,7 @@ mod call;
 mod claude;
 mod clean;
 mod codex;
+mod copilot;
 mod gemini;
 mod layout;
 mod opencode;
@@ -165,6 +166,9 @@ impl Renderer {
         let memory = &mut self.memory;
         if value["sessionID"].is_string() {
             return opencode::read(kind, &value, memory);
+        }
+        if value["data"].is_object() || value["exitCode"].is_i64() {
+            return copilot::read(kind, &value, memory);
         }
         codex::read(kind, &value, memory)
             .or_else(|| gemini::read(kind, &value, memory))

@@ -240,7 +240,7 @@ impl Host {
 
 /// The daemon's own dispatch; its runs are never served, they end by chance here.
 fn dispatch(context: &Context) -> Dispatch {
-    Dispatch::new(context.clone(), Runs::new(context.clone()).unwrap())
+    Dispatch::new(context.clone(), Runs::new(context.clone()))
 }
 
 fn ended(result: RunResult, now: UtcMillis, log_bytes: u64) -> Finished {

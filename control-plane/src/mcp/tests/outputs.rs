@@ -72,6 +72,7 @@ fn hosts_fit() {
                 available: true,
                 path: Some("/bin/claude".to_owned()),
                 version: None,
+                problem: None,
             }],
             max_autonomy: hostler_proto::automation::Autonomy::Edits,
             tzdb_version: None,

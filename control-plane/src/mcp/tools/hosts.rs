@@ -118,9 +118,12 @@ struct AgentOutput {
     /// Where.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
-    /// Its version.
+    /// What it says of its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
+    /// What has to be mended on that host before it can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl From<HostView> for HostOutput {
@@ -165,6 +168,7 @@ impl From<AgentFacts> for AgentOutput {
             available: agent.available,
             path: agent.path,
             version: agent.version,
+            problem: agent.problem,
         }
     }
 }
