@@ -40,7 +40,7 @@ fn works_in_its_worktree(agent: &str) {
     let home = Home::new();
     let repo = Repo::new(&home, "shop", 3);
     let model = Model::start(&home, "work", &steps(agent));
-    set_run_environment(&home, settle_agent(&home, &model, agent));
+    set_run_environment(&home, &settle_agent(&home, &model, agent));
     let up = home.up();
     let mcp = up.mcp();
     wait_for_agent(&mcp, agent);
@@ -105,7 +105,7 @@ fn agents_whose_key_is_refused_say_what_to_do() {
     let environment = agents
         .iter()
         .flat_map(|agent| settle_agent(&home, &model, agent));
-    set_run_environment(&home, environment.collect());
+    set_run_environment(&home, &environment.collect::<Vec<_>>());
     let up = home.up();
     let mcp = up.mcp();
     for (agent, way_out) in agents.iter().zip([

@@ -102,7 +102,7 @@ fn an_automation_runs_the_real_claude_code_in_its_worktree() {
         {"text": "Both files are done."},
     ]);
     let model = Model::start(&home, "edit", &steps);
-    set_run_environment(&home, claude_environment(&model));
+    set_run_environment(&home, &claude_environment(&model));
     let up = home.up();
     let mcp = up.mcp();
     wait_for_agent(&mcp, "claude");
@@ -145,7 +145,7 @@ fn an_agent_that_was_refused_its_tools_is_no_success() {
     let fetch = json!({"command": "curl http://127.0.0.1:9/", "description": "fetch"});
     let steps = json!([{"tool": "Bash", "input": fetch}, {"text": "I was not allowed."}]);
     let model = Model::start(&home, "denied", &steps);
-    set_run_environment(&home, claude_environment(&model));
+    set_run_environment(&home, &claude_environment(&model));
     let up = home.up();
     let mcp = up.mcp();
     wait_for_agent(&mcp, "claude");

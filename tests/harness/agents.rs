@@ -66,7 +66,7 @@ pub(crate) fn settle_agent(home: &Home, model: &Model, agent: &str) -> Vec<(&'st
 }
 
 /// Puts variables into the host's own settings, where runs get them from.
-pub(crate) fn set_run_environment(home: &Home, variables: Vec<(&'static str, String)>) {
+pub(crate) fn set_run_environment(home: &Home, variables: &[(&str, String)]) {
     let lines: Vec<String> = variables
         .iter()
         .map(|(name, value)| format!("{name} = {}\n", json!(value)))

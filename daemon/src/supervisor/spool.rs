@@ -570,7 +570,11 @@ mod tests {
         assert!(read().starts_with(&before) && read().ends_with("xxx\nend\n"));
         let output: Vec<u8> = {
             let mut all = Vec::new();
-            read_output(&dir, |bytes| all.extend_from_slice(bytes)).unwrap();
+            read_streams(&dir, |stream, bytes| match stream {
+                Stream::Out | Stream::Mixed => all.extend_from_slice(bytes),
+                Stream::Err | Stream::Note => {}
+            })
+            .unwrap();
             all
         };
         assert_eq!(output, b"0123456789abxxx\nend\n", "samples are not output");
