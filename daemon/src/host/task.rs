@@ -122,7 +122,8 @@ impl Follower {
         let (look, facts, watches) = looked.await?;
         self.watches = watches;
         tell(&self.context, facts).await;
-        let asked = tokio::task::spawn_blocking(move || look.ask_versions()).await?;
+        let heard = Arc::clone(&self.heard);
+        let asked = tokio::task::spawn_blocking(move || look.ask_versions(&heard)).await?;
         if let Some((facts, known)) = asked {
             tell(&self.context, facts).await;
             self.versions = known;
@@ -161,8 +162,9 @@ impl Look {
         (agents, path)
     }
 
-    /// Asks every agent whose version is not known; none when all were.
-    fn ask_versions(mut self) -> Option<(Vec<AgentFacts>, Versions)> {
+    /// Asks every agent whose version is not known, until something is heard that is looked at first;
+    /// none when all were known.
+    fn ask_versions(mut self, heard: &Heard) -> Option<(Vec<AgentFacts>, Versions)> {
         let (agents, path) = (self.context.machine.agents(), self.context.machine.path());
         let scratch = self.context.layout.host().join("asking");
         let before = self.versions.clone();
@@ -172,7 +174,8 @@ impl Look {
                 continue;
             };
             let asks = !agent.version_args.is_empty();
-            if asks && self.versions.get(&program, clock::wall()).is_none() {
+            let is_known = self.versions.get(&program, clock::wall()).is_some();
+            if asks && !is_known && lock(&heard.changed).is_nothing() {
                 self.versions
                     .ask(agent, &program, &path, &scratch, clock::wall());
             }

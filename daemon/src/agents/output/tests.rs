@@ -1,3 +1,5 @@
+//! What the reader makes of samples that were recorded from the real programs.
+
 use std::fs;
 use std::path::Path;
 
