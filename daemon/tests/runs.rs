@@ -355,7 +355,10 @@ async fn what_an_agent_was_denied_is_not_a_success() {
         agent.display()
     );
     std::fs::write(host.context.layout.agents_file(), toml).unwrap();
+    let mut host = host;
+    host.stop().await;
     host.context.machine.read_agents();
+    host.start();
     let mut automation = shell("do it");
     automation.agent = "fake".into();
     let end = host.end(host.queue(&automation).await).await;
