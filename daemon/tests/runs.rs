@@ -415,31 +415,39 @@ async fn a_run_that_ended_meanwhile_is_finished_from_its_record() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_is_a_lost_run_and_nothing_of_it_is_left() {
-    let host = Host::new().await;
-    let id = host
-        .queue(&shell(
-            "setsid sh -c 'echo $$ > left; exec tail -f /dev/null' &\n\
-             setsid env -i sh -c 'echo $$ > bare; while :; do tail -f /dev/null & wait; done' &\n\
-             echo $$ > pid; while :; do tail -f /dev/null & wait; done",
-        ))
-        .await;
-    let mut pids = Vec::new();
-    for file in ["pid", "left", "bare"] {
-        pids.push(pid_in(&host, id, file).await);
+    for daemon_dies_first in [false, true] {
+        let mut host = Host::new().await;
+        let id = host
+            .queue(&shell(
+                "w=$PWD; setsid sh -c 'echo $$ > left; exec tail -f /dev/null' &\n\
+                 (cd /; setsid env -i sh -c \"exec < /dev/null > /dev/null 2>&1; echo \\$\\$ > $w/bare; while :; do tail -f /dev/null & wait; done\") &\n\
+                 echo $$ > pid; while :; do tail -f /dev/null & wait; done",
+            ))
+            .await;
+        let mut pids = Vec::new();
+        for file in ["pid", "left", "bare"] {
+            pids.push(pid_in(&host, id, file).await);
+        }
+        if daemon_dies_first {
+            host.crash().await;
+        }
+        let supervisor = supervisor_of(pids[0]);
+        assert!(platform::signal_process(
+            supervisor.pid,
+            supervisor.started,
+            Signal::KILL
+        ));
+        if daemon_dies_first {
+            host.start();
+        }
+        let end = host.end(id).await;
+        assert_eq!(end.result, RunResult::Lost);
+        assert!(end.reason.unwrap().contains("were ended"));
+        assert!(
+            pids.iter()
+                .all(|pid| platform::process(*pid).is_none_or(|one| one.ended))
+        );
     }
-    let supervisor = supervisor_of(pids[0]);
-    assert!(platform::signal_process(
-        supervisor.pid,
-        supervisor.started,
-        Signal::KILL
-    ));
-    let end = host.end(id).await;
-    assert_eq!(end.result, RunResult::Lost);
-    assert!(end.reason.unwrap().contains("were ended"));
-    assert!(
-        pids.iter()
-            .all(|pid| platform::process(*pid).is_none_or(|one| one.ended))
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

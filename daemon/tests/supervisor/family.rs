@@ -6,11 +6,12 @@ use std::process::{Child, Command, Stdio};
 
 use hostler_daemon::platform;
 use hostler_daemon::supervisor::client;
-use hostler_daemon::supervisor::record::{Ended, Grace, RunDir};
+use hostler_daemon::supervisor::commands::{self, Commands};
+use hostler_daemon::supervisor::record::{Ended, Grace, RunDir, StepKind};
 use hostler_daemon::supervisor::strays;
 use rustix::process::Signal;
 
-use crate::harness::{Run, agent, eventually, spec};
+use crate::harness::{Run, agent, eventually, program, spec};
 
 /// Children that each got away from somebody: plain, own session, orphaned, without environment and
 /// elsewhere in its own session. `end` is what the agent does once they are there.
@@ -145,6 +146,41 @@ fn what_a_killed_supervisor_leaves_is_found_by_its_number_or_its_cage() {
         run.assert_all_gone_or_ended(4);
         assert!(bystander.lives(), "somebody who only works there was ended");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn setup_whose_supervisor_is_killed_leaves_nothing_either() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, note) = (temp.path().join("steps"), temp.path().join("pid"));
+    let text = "w=$PWD; (cd /; setsid env -i /bin/sh -c \"PATH=/usr/bin:/bin; echo \\$\\$ > $w/pid.new; mv $w/pid.new $w/pid; exec tail -f /dev/null\" &); exec tail -f /dev/null";
+    let commands = Commands {
+        kind: StepKind::Setup,
+        texts: vec![text.into()],
+        folder: temp.path().into(),
+        env: [("PATH".into(), "/usr/bin:/bin".into())].into(),
+        limit_ms: 60_000,
+    };
+    let killed = tokio::task::spawn_blocking({
+        let (note, dir) = (note.clone(), dir.clone());
+        move || {
+            eventually("the orphan", || note.exists());
+            let all = platform::processes();
+            let leads = |one: &&platform::ProcessFacts| {
+                let line = std::fs::read(format!("/proc/{}/cmdline", one.pid)).unwrap_or_default();
+                let named =
+                    String::from_utf8_lossy(&line).ends_with(&format!("{}\0", dir.display()));
+                named && one.session == one.pid
+            };
+            let supervisor = all.iter().find(leads).unwrap();
+            platform::signal_process(supervisor.pid, supervisor.started, Signal::KILL)
+        }
+    });
+    let error = commands::run(program(), &dir, &commands).await.unwrap_err();
+    assert!(killed.await.unwrap());
+    assert!(error.to_string().contains("were left and ended"), "{error}");
+    let orphan = std::fs::read_to_string(&note).unwrap();
+    let orphan = platform::process(orphan.trim().parse().unwrap());
+    assert!(orphan.is_none_or(|one| one.ended), "{orphan:?}");
 }
 
 /// A process of somebody else's that happens to work in the same folder.

@@ -81,6 +81,20 @@ fn too_much_memory_of_all_processes_together_ends_the_run() {
 }
 
 #[test]
+fn cpu_time_and_peak_memory_are_those_of_all_processes() {
+    let mut run = Run::script(
+        "burn='$x = \"a\" x (40 << 20); do { @t = times; $n++ for 1..100000 } while ($t[0] + $t[1] < 0.5); open(F, \">\", $ARGV[0]); close F;'\n\
+         (setsid perl -e \"$burn\" orphan &)\n\
+         perl -e \"$burn\" child; until [ -e orphan ]; do sleep 0.2; done",
+    );
+    let exit = run.end();
+    assert_eq!(exit.ended, Ended::ByItself);
+    assert!((1_000..3_000).contains(&exit.cpu_ms), "{exit:?}");
+    let peak = exit.peak_memory_bytes >> 20;
+    assert!((80..400).contains(&peak), "{exit:?}");
+}
+
+#[test]
 fn a_workspace_whose_disk_is_full_ends_the_run_and_says_so() {
     let Some(disk) = SmallDisk::mount() else {
         return;
