@@ -20,8 +20,9 @@ const LIMIT_MS: u64 = 15_000;
 const LONGEST: usize = 100;
 
 /// After this time a program is asked again although its file is the same: what it starts may not
-/// be. A day, milliseconds.
-const FRESH_MS: i64 = 24 * 60 * 60 * 1000;
+/// be (a script that starts another). Not often: some unpack themselves to tell. A week,
+/// milliseconds.
+const FRESH_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// The same for one that did not tell: an hour.
 const SILENT_FRESH_MS: i64 = 60 * 60 * 1000;
