@@ -366,7 +366,10 @@ async fn apply(
         Event::RunChanged(run) => run_changed(tx, host, &run, now).await?,
         Event::AutomationChanged(status) => {
             let paused = status.stopped.as_ref().and_then(automations::pause_reason);
-            store::automations::set_status(tx, id, &status, paused.as_deref()).await?;
+            if store::automations::set_status(tx, id, &status, paused.as_deref()).await? {
+                let (revision, stopped) = (status.revision, status.stopped.as_ref());
+                automations::record_status(tx, status.id, revision, stopped, now).await?;
+            }
             true
         }
     };

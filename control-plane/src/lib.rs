@@ -9,6 +9,7 @@ pub mod auth;
 pub mod automations;
 mod clock;
 pub mod config;
+pub mod history;
 pub mod hosts;
 pub mod hosts_catalog;
 pub mod ingest;

@@ -20,13 +20,13 @@ use crate::hosts::ProgressSink;
 use crate::store::commands::OpenCommand;
 use crate::store::hosts::HostRow;
 use crate::store::{self, StoreError, Tx};
-use crate::{App, clock};
+use crate::{App, automations, clock};
 
 /// Commands sent to one host at once.
 const AT_ONCE: usize = 4;
 
 /// A host that moved its automations away and was not heard of for this long has let go of them.
-const LEASE_MS: i64 = 10 * 60 * 1000;
+pub(crate) const LEASE_MS: i64 = 10 * 60 * 1000;
 
 /// Sends a host what is still open for it. Call it when its link is up and when something was
 /// recorded for it; it does nothing while the host is away.
@@ -131,6 +131,8 @@ pub async fn release_moved(app: &App, old: HostId, now: UtcMillis) -> Result<(),
             row.plan_after = row.plan_after.max(known.unwrap_or(row.plan_after));
             row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
             store::automations::put(&mut tx, &row).await?;
+            let why = let_go(&old_host.name, told, gone);
+            automations::record_taken_over(&mut tx, &row, &why, now).await?;
             woken.push(row.host_id);
         }
     }
@@ -139,6 +141,20 @@ pub async fn release_moved(app: &App, old: HostId, now: UtcMillis) -> Result<(),
         app.hosts.sync_soon(host);
     }
     Ok(())
+}
+
+/// Why an automation's new host may begin.
+fn let_go(old: &str, told: bool, gone: bool) -> String {
+    if told {
+        format!("host {old} has let go of it")
+    } else if gone {
+        format!("host {old} is no host any more, or never was connected")
+    } else {
+        format!(
+            "host {old} was away for more than {} minutes",
+            LEASE_MS / 60_000
+        )
+    }
 }
 
 /// A host whose database was restored from a backup does not know what it has run since: its

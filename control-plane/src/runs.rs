@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hostler_proto::error::Failure;
-use hostler_proto::ids::{HostId, RunId};
+use hostler_proto::ids::{AutomationId, HostId, RunId};
 use hostler_proto::run::{Run, RunState};
 use hostler_proto::time::UtcMillis;
 
@@ -97,6 +97,34 @@ pub async fn list(
             view(row, &tail.unwrap_or_default())
         })
         .collect())
+}
+
+/// The same from an offset on, and how many there are in all.
+pub(crate) async fn page(
+    app: &App,
+    caller: &Caller,
+    automation: AutomationId,
+    limit: u32,
+    offset: u32,
+) -> Result<(Vec<RunView>, u64), Failure> {
+    let (org, limit) = (caller.org_id, limit.clamp(1, MOST_RUNS));
+    let total = store::runs::count(&app.store, org, automation).await?;
+    if offset == 0 {
+        let runs = list(app, caller, &automation.to_string(), limit).await?;
+        return Ok((runs, total));
+    }
+    let upto = limit.saturating_add(offset);
+    let rows = store::runs::newest(&app.store, org, automation, upto).await?;
+    let mut views = Vec::new();
+    for row in rows
+        .into_iter()
+        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+    {
+        let from = row.log_end.saturating_sub(TAIL_BYTES);
+        let tail = store::logs::read(&app.store, row.run.id, from, row.log_end).await?;
+        views.push(view(row, &tail));
+    }
+    Ok((views, total))
 }
 
 /// Part of one run's log. Waits for something to return as long as it is told to.

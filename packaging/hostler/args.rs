@@ -364,6 +364,20 @@ pub(crate) enum AutomationsCommand {
         #[arg(long)]
         limit: Option<u32>,
     },
+    /// List what became of each of its instants and why, and every change made to it
+    #[command(after_help = "Examples:
+  hostler automations history 'Nightly tests'
+  hostler automations history 0198c1f2-… --all        (a deleted one by its id)")]
+    History {
+        /// Id or name
+        automation: String,
+        /// At most this many instants and runs
+        #[arg(long, default_value_t = 100, conflicts_with = "all")]
+        limit: u32,
+        /// Every one there is
+        #[arg(long)]
+        all: bool,
+    },
     /// Delete it; past runs stay readable
     Delete {
         /// Id or name
@@ -415,7 +429,7 @@ pub(crate) struct AutomationFields {
     /// Workspace (id, or its name or branch when that is unique) to run in
     #[arg(long)]
     pub(crate) workspace: Option<String>,
-    /// RFC 5545 rule, for example FREQ=DAILY;BYHOUR=9;BYMINUTE=0
+    /// RFC 5545 rule, for example FREQ=DAILY;BYHOUR=9;BYMINUTE=0, or cron text
     #[arg(long, conflicts_with = "cron")]
     pub(crate) rrule: Option<String>,
     /// Five-field cron text instead of a rule, for example '0 9 * * 1-5'
@@ -539,37 +553,46 @@ pub(crate) enum ScheduleCommand {
     /// Show when a rule fires next, in its zone and in UTC
     #[command(after_help = "Examples:
   hostler schedule preview --rrule 'FREQ=WEEKLY;BYDAY=MO,WE' --dtstart 2026-03-02T09:00:00 --tz Europe/London -n 3
-  hostler schedule preview --cron '30 2 * * *' --tz America/New_York
+  hostler schedule preview --cron '30 2 * * *' --tz America/New_York --from 2027-03-11 --days 7
   hostler schedule preview --batch < cases.jsonl")]
-    Preview {
-        /// RFC 5545 rule; content lines joined by newlines for a whole set
-        #[arg(long, required_unless_present_any = ["batch", "cron"], conflicts_with = "cron")]
-        rrule: Option<String>,
-        /// Five-field cron text instead of a rule
-        #[arg(long)]
-        cron: Option<String>,
-        /// Start: RFC 3339, or local time in the zone [default: now]
-        #[arg(long)]
-        dtstart: Option<String>,
-        /// IANA time zone
-        #[arg(
-            long,
-            visible_alias = "timezone",
-            value_name = "ZONE",
-            required_unless_present = "batch"
-        )]
-        tz: Option<String>,
-        /// List the instants from this one on (RFC 3339) [default: the start]
-        #[arg(long, value_name = "INSTANT")]
-        from: Option<jiff::Timestamp>,
-        /// How many instants
-        #[arg(short = 'n', long, default_value_t = 5)]
-        count: u32,
-        /// Read JSON lines from standard input, write JSON lines
-        #[arg(long, conflicts_with_all = ["rrule", "cron", "dtstart", "tz"])]
-        batch: bool,
-        /// Only expand: lift the product's own limits (periods under 60 s, the 8-year rule)
-        #[arg(long)]
-        unrestricted: bool,
-    },
+    Preview(PreviewArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PreviewArgs {
+    /// RFC 5545 rule (content lines joined by newlines for a whole set), or cron text
+    #[arg(long, required_unless_present_any = ["batch", "cron"], conflicts_with = "cron")]
+    pub(crate) rrule: Option<String>,
+    /// Five-field cron text instead of a rule
+    #[arg(long)]
+    pub(crate) cron: Option<String>,
+    /// Start: RFC 3339, or local time in the zone [default: now]
+    #[arg(long)]
+    pub(crate) dtstart: Option<String>,
+    /// IANA time zone
+    #[arg(
+        long,
+        visible_alias = "timezone",
+        value_name = "ZONE",
+        required_unless_present = "batch"
+    )]
+    pub(crate) tz: Option<String>,
+    /// List the instants from this one on: RFC 3339, or local time or date in the zone [default: the start]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// List the instants before this one: RFC 3339, or local time or date in the zone
+    #[arg(long, value_name = "TIME", conflicts_with = "days")]
+    pub(crate) until: Option<String>,
+    /// List the instants of so many days of the zone's calendar
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_600))]
+    pub(crate) days: Option<u32>,
+    /// How many instants at most [default: 5; with --until or --days all, up to 10,000]
+    #[arg(short = 'n', long)]
+    pub(crate) count: Option<u32>,
+    /// Read JSON lines from standard input, write JSON lines
+    #[arg(long, conflicts_with_all = ["rrule", "cron", "dtstart", "tz", "from", "until", "days", "count"])]
+    pub(crate) batch: bool,
+    /// Only expand: lift the product's own limits (periods under 60 s, the 8-year rule)
+    #[arg(long)]
+    pub(crate) unrestricted: bool,
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::args::{AutomationFields, AutomationsCommand, PromptCommand, PromptText};
 use crate::client::Session;
 use crate::failure::Failure;
+use crate::history;
 use crate::output;
 use crate::projects::put;
 use crate::runs::{self, How};
@@ -30,15 +31,7 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
             name,
             prompt,
             fields,
-        } => {
-            let mut arguments = arguments_of(session, &fields)?;
-            arguments.insert("name".into(), json!(name));
-            arguments.insert("prompt".into(), json!(text_of(&prompt)?));
-            show(
-                session,
-                &session.call("automations_create", &Value::Object(arguments))?,
-            )?;
-        }
+        } => create(session, &name, &prompt, &fields)?,
         AutomationsCommand::Update {
             automation,
             name,
@@ -55,6 +48,15 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
         AutomationsCommand::Run { automation, follow } => {
             return start(session, &resolve(session, &automation)?, follow);
         }
+        AutomationsCommand::History {
+            automation,
+            limit,
+            all,
+        } => {
+            let id = resolve(session, &automation)?;
+            let limit = if all { 0 } else { limit.max(1) };
+            return history::show(session, &id, usize::try_from(limit).unwrap_or(0));
+        }
         AutomationsCommand::Logs {
             automation,
             run,
@@ -69,6 +71,19 @@ pub(crate) fn run(session: &Session, command: AutomationsCommand) -> Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn create(
+    session: &Session,
+    name: &str,
+    prompt: &PromptText,
+    fields: &AutomationFields,
+) -> Result<(), Failure> {
+    let mut arguments = arguments_of(session, fields)?;
+    arguments.insert("name".into(), json!(name));
+    arguments.insert("prompt".into(), json!(text_of(prompt)?));
+    let answer = session.call("automations_create", &Value::Object(arguments))?;
+    show(session, &answer)
 }
 
 /// Calls a tool that takes an automation's id and gives the automation.
@@ -348,7 +363,7 @@ fn delete(session: &Session, name: &str) -> Result<(), Failure> {
         return output::json(&answer);
     }
     output::line(&format!(
-        "Automation {name} is deleted. Its past runs stay readable: hostler automations logs {id}"
+        "Automation {name} is deleted. Its past stays readable: hostler automations history {id}"
     ))
 }
 
@@ -385,7 +400,11 @@ fn arguments_of(
         .map(|text| workspaces::resolve(session, text))
         .transpose()?;
     put(&mut arguments, "workspaceId", workspace);
-    put(&mut arguments, "rrule", rule_of(session, fields)?);
+    put(
+        &mut arguments,
+        "rrule",
+        crate::schedule::rule_of(session, fields.rrule.as_deref(), fields.cron.as_deref())?,
+    );
     put(&mut arguments, "dtstart", fields.dtstart.clone());
     put(&mut arguments, "timezone", fields.tz.clone());
     put(
@@ -421,16 +440,4 @@ fn arguments_of(
         fields.keep_workspace.clone(),
     );
     Ok(arguments)
-}
-
-/// The rule given, or translated from cron text; the translation is shown.
-fn rule_of(session: &Session, fields: &AutomationFields) -> Result<Option<String>, Failure> {
-    let Some(cron) = &fields.cron else {
-        return Ok(fields.rrule.clone());
-    };
-    let rule = crate::schedule::from_cron(cron)?;
-    if !session.json() {
-        output::line(&format!("{cron}  is  {rule}"))?;
-    }
-    Ok(Some(rule))
 }

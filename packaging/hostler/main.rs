@@ -5,6 +5,7 @@ mod args;
 mod automations;
 mod client;
 mod failure;
+mod history;
 mod home;
 mod host;
 mod hosts;

@@ -14,7 +14,11 @@ pub(crate) fn local(value: &Value) -> String {
 
 /// An instant in a zone: `Mon 2026-03-02 09:00 EST`.
 pub(crate) fn in_zone(at: Timestamp, zone: &TimeZone) -> String {
-    let zoned = at.to_zoned(zone.clone());
+    zoned(&at.to_zoned(zone.clone()))
+}
+
+/// A time of a zone: `Mon 2026-03-02 09:00 EST`.
+pub(crate) fn zoned(zoned: &jiff::Zoned) -> String {
     if zoned.second() == 0 {
         zoned.strftime("%a %Y-%m-%d %H:%M %Z").to_string()
     } else {

@@ -22,7 +22,11 @@ mod crash;
 #[cfg(test)]
 mod endurance;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod other_clients;
+#[cfg(test)]
+mod preview;
 #[cfg(test)]
 mod projects;
 #[cfg(test)]

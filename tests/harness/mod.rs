@@ -27,4 +27,4 @@ pub(crate) use program::{Ended, Program, Service};
 pub(crate) use proxy::KeyProxy;
 pub(crate) use repo::{Repo, git};
 pub(crate) use steps::yearly;
-pub(crate) use wait::{Stopwatch, eventually, secs};
+pub(crate) use wait::{Stopwatch, eventually, passed, secs, soon};

@@ -23,6 +23,24 @@ impl Stopwatch {
     }
 }
 
+/// The time in so many seconds, RFC 3339 in whole seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's schedules are in real time"
+)]
+pub(crate) fn soon(seconds: i64) -> String {
+    let second = jiff::Timestamp::now().as_second() + seconds;
+    jiff::Timestamp::from_second(second).unwrap().to_string()
+}
+
+/// Waits until this time of [`soon`] has passed by a second.
+#[track_caller]
+pub(crate) fn passed(time: &str) {
+    eventually("the time passes", secs(300), || {
+        (soon(-1).as_str() > time).then_some(())
+    });
+}
+
 /// Asks until there is an answer; panics with `what` when there is none within `limit`.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {

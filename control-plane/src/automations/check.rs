@@ -134,7 +134,7 @@ pub(super) fn schedule(written: &Written, now: UtcMillis) -> Result<Plan, Failur
 }
 
 /// A stored schedule as the engine takes it.
-pub(super) fn stored(spec: &ScheduleSpec) -> ScheduleText {
+pub(crate) fn stored(spec: &ScheduleSpec) -> ScheduleText {
     let timestamps = |list: &[UtcMillis]| list.iter().map(|at| at.to_timestamp()).collect();
     ScheduleText {
         rrule: spec.rrule.clone(),

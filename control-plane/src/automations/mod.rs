@@ -5,6 +5,7 @@
 //! was away learns of it. An automation is its owner's alone: to others it does not exist. What is
 //! valid is decided in `check`; where it runs in `target`.
 
+mod changes;
 mod check;
 mod record;
 mod target;
@@ -22,6 +23,8 @@ use crate::store::commands::OpenCommand;
 use crate::store::{self, StoreError, Tx};
 use crate::{App, clock, hosts_catalog, names, reconcile};
 
+pub(crate) use changes::{record_status, record_taken_over};
+pub(crate) use check::stored as text_of;
 pub use record::{
     AutomationPage, AutomationView, CreateAutomation, LastRun, ListAutomations, NextRun, Planned,
     PolicyChanges, PromptView, RunAsked, UpdateAutomation,
@@ -128,6 +131,7 @@ pub async fn create(
     row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
     store::automations::put(&mut tx, &row).await?;
     store::automations::insert_prompt(&mut tx, row.id, &prompt).await?;
+    changes::record_new(&mut tx, &row).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     planned(app, row).await
@@ -218,13 +222,15 @@ pub async fn resume(app: &App, caller: &Caller, id: &str) -> Result<AutomationVi
 pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<AutomationId, Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
-    let mut row = find_in(&mut tx, caller, id).await?;
+    let before = find_in(&mut tx, caller, id).await?;
+    let mut row = before.clone();
     row.deleted_at = Some(now);
     row.enabled = false;
     row.revision += 1;
     row.host_revision = store::hosts::next_revision(&mut tx, row.host_id).await?;
     store::automations::bury(&mut tx, row.host_id, row.id, row.host_revision).await?;
     store::automations::put(&mut tx, &row).await?;
+    changes::record(&mut tx, &before, &row, now).await?;
     drop_undelivered_runs(&mut tx, &row, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
@@ -392,6 +398,7 @@ async fn write_change(
     }
     after.host_revision = store::hosts::next_revision(tx, new).await?;
     store::automations::put(tx, &after).await?;
+    changes::record(tx, before, &after, now).await?;
     Ok(after)
 }
 

@@ -108,7 +108,8 @@ pub(crate) fn pause_reason(stopped: &StopReason) -> Option<String> {
     }
 }
 
-fn reason(stopped: &StopReason) -> String {
+/// Why its host stopped planning it, in words.
+pub(super) fn reason(stopped: &StopReason) -> String {
     match stopped {
         StopReason::Finished => "finished: nothing is left to run".to_owned(),
         StopReason::Failures { count } => format!("paused after {count} failures in a row"),

@@ -5,6 +5,7 @@
 //! never fails half-way for another writer. The store takes no decisions and asks no clock.
 
 pub mod automations;
+pub mod changes;
 pub mod commands;
 pub mod hosts;
 pub mod logs;

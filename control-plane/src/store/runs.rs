@@ -80,6 +80,18 @@ pub async fn newest(
         .collect()
 }
 
+/// How many runs an automation has.
+pub async fn count(store: &Store, org: OrgId, automation: AutomationId) -> Result<u64, StoreError> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS total FROM runs WHERE org_id = $1 AND automation_id = $2")
+            .bind(org.to_string())
+            .bind(automation.to_string())
+            .fetch_one(store.reader())
+            .await
+            .map_err(StoreError::at("counts runs"))?;
+    Columns::of("run", &row).count("total")
+}
+
 /// One run of an automation.
 pub async fn by_id(
     store: &Store,

@@ -1,8 +1,8 @@
 //! Cron lines translated to rules.
 //!
 //! Five fields, names of months and weekdays, ranges, steps, lists and the @-words. Cron fires
-//! when day-of-month OR day-of-week matches; a rule can only say AND, so a line that limits both
-//! is refused.
+//! when day-of-month OR day-of-week matches, which takes two rules; a field that starts with `*`
+//! (also `*/2`) limits the other instead, as in Vixie's cron.
 
 use super::error::{ScheduleError, quoted};
 
@@ -77,40 +77,42 @@ pub fn from_cron(text: &str) -> Result<String, ScheduleError> {
     let month_days = read(&MONTH_DAY, month_day)?;
     let months = read(&MONTH, month)?;
     let weekdays = read(&WEEKDAY, weekday)?.and_then(|days| fold_sunday(&days));
-    if month_days.is_some()
+    let either = month_days.is_some()
         && weekdays.is_some()
         && !month_day.starts_with('*')
-        && !weekday.starts_with('*')
-    {
-        return Err(ScheduleError::CronDayUnion);
-    }
+        && !weekday.starts_with('*');
     let frequency = match (&minutes, &hours) {
         (None, _) => "MINUTELY",
         (Some(_), None) => "HOURLY",
         (Some(_), Some(_)) => "DAILY",
     };
-    let mut rule = vec![format!("FREQ={frequency}")];
-    let mut push = |name: &str, values: Option<String>| {
-        rule.extend(values.map(|values| format!("{name}={values}")));
+    let numbers = |values: &Option<Vec<u8>>| {
+        let values = values.as_deref()?;
+        Some(list(values, |value| value.to_string()))
     };
-    push(
-        "BYMONTH",
-        months.map(|values| list(&values, |value| value.to_string())),
-    );
-    push(
-        "BYMONTHDAY",
-        month_days.map(|values| list(&values, |value| value.to_string())),
-    );
-    push("BYDAY", weekdays.map(|values| list(&values, weekday_name)));
-    push(
-        "BYHOUR",
-        hours.map(|values| list(&values, |value| value.to_string())),
-    );
-    push(
-        "BYMINUTE",
-        minutes.map(|values| list(&values, |value| value.to_string())),
-    );
-    Ok(rule.join(";"))
+    let weekdays = weekdays.as_deref().map(|days| list(days, weekday_name));
+    let rule = |month_days: Option<String>, weekdays: Option<String>| {
+        let parts = [
+            ("BYMONTH", numbers(&months)),
+            ("BYMONTHDAY", month_days),
+            ("BYDAY", weekdays),
+            ("BYHOUR", numbers(&hours)),
+            ("BYMINUTE", numbers(&minutes)),
+        ];
+        let parts = parts.map(|(name, values)| values.map(|values| format!(";{name}={values}")));
+        let parts: String = parts.into_iter().flatten().collect();
+        format!("FREQ={frequency}{parts}")
+    };
+    let month_days = numbers(&month_days);
+    Ok(if either {
+        format!(
+            "RRULE:{}\nRRULE:{}",
+            rule(month_days, None),
+            rule(None, weekdays)
+        )
+    } else {
+        rule(month_days, weekdays)
+    })
 }
 
 fn expand_alias(line: &str) -> Result<&str, ScheduleError> {
@@ -237,6 +239,17 @@ mod tests {
             ("0 9 * * 0-6", "FREQ=DAILY;BYHOUR=9;BYMINUTE=0"),
             ("0 9 */1 * 1", "FREQ=DAILY;BYDAY=MO;BYHOUR=9;BYMINUTE=0"),
             ("@daily", "FREQ=DAILY;BYHOUR=0;BYMINUTE=0"),
+            (
+                "0 0 1,15 JAN-MAR 1",
+                "RRULE:FREQ=DAILY;BYMONTH=1,2,3;BYMONTHDAY=1,15;BYHOUR=0;BYMINUTE=0\n\
+                 RRULE:FREQ=DAILY;BYMONTH=1,2,3;BYDAY=MO;BYHOUR=0;BYMINUTE=0",
+            ),
+            (
+                "0 0 */2 * 1",
+                "FREQ=DAILY;BYMONTHDAY=1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31;BYDAY=MO;BYHOUR=0;BYMINUTE=0",
+            ),
+            ("0 0 * * SUN", "FREQ=DAILY;BYDAY=SU;BYHOUR=0;BYMINUTE=0"),
+            ("0 0 * * 7", "FREQ=DAILY;BYDAY=SU;BYHOUR=0;BYMINUTE=0"),
         ] {
             assert_eq!(from_cron(line).as_deref(), Ok(rule), "{line}");
         }
@@ -244,7 +257,6 @@ mod tests {
 
     #[test]
     fn what_no_rule_can_say_is_refused() {
-        assert_eq!(from_cron("0 9 13 * 5"), Err(ScheduleError::CronDayUnion));
         for line in [
             "",
             "0 9 * *",

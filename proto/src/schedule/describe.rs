@@ -9,7 +9,8 @@ use super::describe_times::{Times, even_step, hour_window, numbered, times};
 use super::parts::{Freq, Parts};
 use super::series::Series;
 use super::words::{
-    WEEKDAYS, WORKING_DAYS, every, list, month_days, months, nth, ordinal, weekday_names, weekdays,
+    ALL_DAYS, WEEKDAYS, WORKING_DAYS, every, list, month_days, months, nth, ordinal, weekday_names,
+    weekdays,
 };
 use super::zone;
 
@@ -22,7 +23,7 @@ pub fn describe(schedule: &Schedule) -> String {
         .collect();
     match (schedule.rdates.len(), said.is_empty()) {
         (0, _) => {}
-        (1, true) => said.push("once".to_owned()),
+        (1, true) => said.push(once(schedule)),
         (dates, true) => said.push(format!("on {dates} given dates")),
         (dates, false) => said.push(format!("also on {}", counted(dates, "added date"))),
     }
@@ -41,6 +42,13 @@ pub fn describe(schedule: &Schedule) -> String {
         capitalised(&said.join("; ")),
         city(schedule.timezone())
     )
+}
+
+/// The only date of a schedule without a rule.
+fn once(schedule: &Schedule) -> String {
+    let date = schedule.rdates.first().copied().unwrap_or_default();
+    let local = schedule.local(zone::timestamp(date));
+    format!("once, on {}", local.strftime("%Y-%m-%d at %H:%M"))
 }
 
 fn sentence(schedule: &Schedule, rule: &Series) -> String {
@@ -82,7 +90,10 @@ fn daily_or_rarer(parts: &Parts, start: i64) -> String {
 fn days(parts: &Parts, start: i64) -> (String, bool) {
     match parts.freq {
         Freq::Monthly => monthly(parts, start),
-        Freq::Yearly => (yearly(parts, start), false),
+        Freq::Yearly => match weekdays_of_year(parts) {
+            Some(days) => (days, !parts.set_pos.is_empty()),
+            None => (yearly(parts, start), false),
+        },
         Freq::Weekly => (weekly(parts, start), false),
         Freq::Daily | Freq::Hourly | Freq::Minutely | Freq::Secondly => (daily(parts), false),
     }
@@ -92,6 +103,9 @@ fn daily(parts: &Parts) -> String {
     let limits = limits(parts);
     match (parts.interval, limits.is_empty()) {
         (1, true) => "daily".to_owned(),
+        (1, false) if limits.starts_with("on the") && parts.year_days.is_empty() => {
+            format!("monthly {limits}")
+        }
         (1, false) if limits.starts_with("on the") || limits.starts_with("in ") => {
             format!("daily {limits}")
         }
@@ -127,24 +141,8 @@ fn monthly(parts: &Parts, start: i64) -> (String, bool) {
     } else {
         every(parts.interval, "month")
     };
-    let one_time = parts.hours.count_ones() <= 1
-        && parts.minutes.count_ones() <= 1
-        && parts.seconds.count_ones() <= 1;
-    let only_weekdays = parts.weekdays != 0 && parts.nth.is_empty() && parts.month_days.is_empty();
-    if let ([pos], true, true) = (parts.set_pos.as_slice(), one_time, only_weekdays) {
-        let of = if parts.weekdays == WORKING_DAYS {
-            "weekday".to_owned()
-        } else {
-            weekday_names(parts.weekdays).replace(" and ", " or ")
-        };
-        return (
-            format!(
-                "{cadence} on the {} {of}{}",
-                nth(i64::from(*pos)),
-                in_months(parts)
-            ),
-            true,
-        );
+    if let Some(of) = chosen_weekday(parts) {
+        return (format!("{cadence} {of}{}", in_months(parts)), true);
     }
     let mut days = day_limits(parts);
     if days.is_empty() {
@@ -152,6 +150,51 @@ fn monthly(parts: &Parts, start: i64) -> (String, bool) {
         days = format!("on the {}", ordinal(i64::from(day)));
     }
     (format!("{cadence} {days}{}", in_months(parts)), false)
+}
+
+/// "on the first and last weekday": BYSETPOS where it chooses among nothing but weekdays.
+fn chosen_weekday(parts: &Parts) -> Option<String> {
+    let one_time = parts.hours.count_ones() <= 1
+        && parts.minutes.count_ones() <= 1
+        && parts.seconds.count_ones() <= 1;
+    if parts.set_pos.is_empty() || !one_time || !has_weekdays_alone(parts) {
+        return None;
+    }
+    let of = match parts.weekdays {
+        WORKING_DAYS => "weekday".to_owned(),
+        ALL_DAYS => "day".to_owned(),
+        mask => weekday_names(mask).replace(" and ", " or "),
+    };
+    Some(format!("on the {} {of}", places(parts)))
+}
+
+fn has_weekdays_alone(parts: &Parts) -> bool {
+    parts.weekdays != 0
+        && parts.nth.is_empty()
+        && parts.month_days.is_empty()
+        && parts.year_days.is_empty()
+        && parts.week_numbers.is_empty()
+}
+
+/// "Fridays in May", "yearly on the last weekday in December": a yearly rule of weekdays alone.
+fn weekdays_of_year(parts: &Parts) -> Option<String> {
+    if parts.set_pos.is_empty() {
+        let plain = parts.interval == 1 && has_weekdays_alone(parts);
+        return plain.then(|| format!("{}{}", weekdays(parts.weekdays), in_months(parts)));
+    }
+    // Of several months it chooses among all of them together, which takes more words.
+    let chosen = chosen_weekday(parts).filter(|_| parts.months.count_ones() <= 1)?;
+    let cadence = if parts.interval == 1 {
+        "yearly".to_owned()
+    } else {
+        every(parts.interval, "year")
+    };
+    let of = if parts.months == 0 {
+        " of the year".to_owned()
+    } else {
+        in_months(parts)
+    };
+    Some(format!("{cadence} {chosen}{of}"))
 }
 
 fn yearly(parts: &Parts, start: i64) -> String {
@@ -168,7 +211,11 @@ fn yearly(parts: &Parts, start: i64) -> String {
             .get(usize::from(weekday(start.div_euclid(DAY))))
             .copied()
             .unwrap_or_default();
-        return format!("{cadence} on {day}s {days}{}", in_months(parts));
+        return format!("{cadence} on {day}s {days} of the year{}", in_months(parts));
+    }
+    let monthly = parts.interval == 1 && no_weekday && parts.year_days.is_empty();
+    if monthly && parts.months == 0 && parts.week_numbers.is_empty() && !days.is_empty() {
+        return format!("monthly {days}");
     }
     if days.is_empty() {
         let mask = if parts.months == 0 {
@@ -240,10 +287,7 @@ fn day_limits(parts: &Parts) -> String {
     if parts.weekdays != 0 {
         named.push(weekdays(parts.weekdays));
     }
-    named.extend(parts.nth.iter().map(|&(n, day)| {
-        let day = WEEKDAYS.get(usize::from(day)).copied().unwrap_or_default();
-        format!("the {} {day}", nth(i64::from(n)))
-    }));
+    named.extend(numbered_weekdays(parts));
     let mut which = Vec::new();
     if !named.is_empty() {
         which.push(list(&named));
@@ -263,21 +307,45 @@ fn day_limits(parts: &Parts) -> String {
     if !said.is_empty() {
         said.insert_str(0, "on ");
     }
-    if !parts.week_numbers.is_empty() {
-        let weeks: Vec<String> = parts
-            .week_numbers
-            .iter()
-            .map(|week| {
-                if *week < 0 {
-                    ordinal(i64::from(*week))
-                } else {
-                    week.to_string()
-                }
-            })
-            .collect();
-        said.extend([" in week ", &list(&weeks)]);
-    }
+    said.push_str(&in_weeks(parts));
     said.trim_start().to_owned()
+}
+
+/// "the first and third Monday", or "the first Monday" and "the last Friday" apart.
+fn numbered_weekdays(parts: &Parts) -> Vec<String> {
+    let name = |day: u8| WEEKDAYS.get(usize::from(day)).copied().unwrap_or_default();
+    if let [(_, first), rest @ ..] = parts.nth.as_slice()
+        && rest.iter().all(|(_, day)| day == first)
+    {
+        let numbers: Vec<i64> = parts.nth.iter().map(|(n, _)| i64::from(*n)).collect();
+        return vec![format!("the {} {}", in_order(&numbers), name(*first))];
+    }
+    let each = parts.nth.iter();
+    each.map(|&(n, day)| format!("the {} {}", nth(i64::from(n)), name(day)))
+        .collect()
+}
+
+/// " in weeks 1 and 27", " in the last week".
+fn in_weeks(parts: &Parts) -> String {
+    let forward: Vec<String> = parts
+        .week_numbers
+        .iter()
+        .filter(|week| **week > 0)
+        .map(ToString::to_string)
+        .collect();
+    let back = parts.week_numbers.iter().filter(|week| **week < 0);
+    let mut said: Vec<String> = back
+        .map(|week| format!("the {} week", nth(i64::from(*week))))
+        .collect();
+    if !forward.is_empty() {
+        let plural = if forward.len() == 1 { "" } else { "s" };
+        said.insert(0, format!("week{plural} {}", list(&forward)));
+    }
+    if said.is_empty() {
+        String::new()
+    } else {
+        format!(" in {}", list(&said))
+    }
 }
 
 fn in_months(parts: &Parts) -> String {
@@ -299,12 +367,20 @@ fn choosing(parts: &Parts) -> String {
         Freq::Minutely => "minute",
         Freq::Secondly => "second",
     };
-    let places: Vec<String> = parts
-        .set_pos
-        .iter()
-        .map(|pos| ordinal(i64::from(*pos)))
-        .collect();
-    format!(" (only the {} of each {period})", list(&places))
+    format!(" (only the {} of each {period})", places(parts))
+}
+
+/// BYSETPOS in words: "first and last".
+fn places(parts: &Parts) -> String {
+    let places: Vec<i64> = parts.set_pos.iter().map(|pos| i64::from(*pos)).collect();
+    in_order(&places)
+}
+
+/// "first, third and last": from the start first, then from the end.
+fn in_order(numbers: &[i64]) -> String {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by_key(|n| (*n < 0, *n));
+    list(&numbers.into_iter().map(nth).collect::<Vec<_>>())
 }
 
 fn counted(count: usize, what: &str) -> String {

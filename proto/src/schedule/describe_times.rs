@@ -54,6 +54,11 @@ fn many_times(hours: u64, minutes: u64, seconds: u64) -> String {
         (Some((first, last)), [minute]) => {
             format!("every hour from {first}:{minute:02} to {last}:{minute:02}")
         }
+        (None, [minute]) if hour_step(hours).is_some() => {
+            let step = hour_step(hours).unwrap_or(1);
+            let (first, last) = (hours.trailing_zeros(), hours.ilog2());
+            format!("every {step} hours from {first}:{minute:02} to {last}:{minute:02}")
+        }
         _ => format!(
             "at{} of{}",
             numbered(" minute", minutes),
@@ -82,6 +87,21 @@ pub(super) fn even_step(minutes: u64) -> Option<u32> {
     let step = 60 / count;
     let even: Vec<u32> = (0..count).map(|n| n * step).collect();
     (bits(minutes) == even).then_some(step)
+}
+
+/// The hours between hours that lie evenly.
+fn hour_step(hours: u64) -> Option<u32> {
+    let all = bits(hours);
+    let steps = all.windows(2).map(|pair| match pair {
+        [one, next] => next - one,
+        _ => 0,
+    });
+    let mut steps: Vec<u32> = steps.collect();
+    steps.dedup();
+    match steps.as_slice() {
+        [step] => Some(*step),
+        _ => None,
+    }
 }
 
 pub(super) fn numbered(what: &str, mask: u64) -> String {

@@ -114,10 +114,6 @@ pub enum ScheduleError {
         example: &'static str,
     },
     #[error(
-        "Cron fires when either day-of-month or day-of-week matches, which one rule cannot say; leave one of the two as * or write two automations."
-    )]
-    CronDayUnion,
-    #[error(
         "{alias} has no rule: it means \"when the machine starts\"; write times instead, such as 0 9 * * 1-5."
     )]
     CronAlias { alias: String },
@@ -153,10 +149,9 @@ impl ScheduleError {
             Self::CountTooLarge { .. } => "count_too_large",
             Self::AllPast { .. } => "schedule_in_past",
             Self::NeverFires | Self::TooFar => "schedule_never_fires",
-            Self::NotCron { .. }
-            | Self::CronField { .. }
-            | Self::CronDayUnion
-            | Self::CronAlias { .. } => "invalid_cron",
+            Self::NotCron { .. } | Self::CronField { .. } | Self::CronAlias { .. } => {
+                "invalid_cron"
+            }
             Self::BadRequest { .. } => "invalid_request",
         }
     }

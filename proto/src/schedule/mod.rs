@@ -5,7 +5,7 @@
 //! * [`Schedule::parse`] compiles it and refuses what RFC 5545 forbids or cannot be read.
 //! * [`Schedule::check_product`] adds the limits automations have on top of the RFC.
 //! * [`Schedule::next_after`], [`Schedule::latest_at_or_before`] and the rest answer when.
-//! * [`describe`] and [`clock_change_notes`] speak to people; [`from_cron`] reads cron lines;
+//! * [`describe`], [`clock_change_notes`] and [`clock_change_at`] speak to people; [`from_cron`] reads cron lines;
 //!   [`answer_line`] serves `hostler schedule preview --batch`.
 //!
 //! The `rrule` crate reads the rules. Generation is our own (`generate`): the crate always walks
@@ -50,7 +50,7 @@ pub use batch::{BATCH_MAX_LIMIT, answer_line};
 pub use cron::from_cron;
 pub use describe::describe;
 pub use error::ScheduleError;
-pub use notes::clock_change_notes;
+pub use notes::{clock_change_at, clock_change_notes};
 pub use product::{LONGEST_RULE, MOST_COUNT};
 pub use text::parse_dtstart;
 

@@ -1,4 +1,4 @@
-//! Warnings for instants that meet a clock change within the coming year.
+//! What clock changes do to a schedule: warnings for the coming year, and a note for one instant.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -33,6 +33,55 @@ pub fn clock_change_notes(schedule: &Schedule, now: Timestamp) -> Vec<String> {
     notes
 }
 
+/// What a clock change has to do with one instant of the schedule; none for nearly all of them.
+pub fn clock_change_at(schedule: &Schedule, instant: Timestamp) -> Option<String> {
+    let at = zone::floor_second(instant);
+    let zone = &schedule.zone;
+    if let Some(change) = zone.change_until(at) {
+        let length = (change.after - change.before).abs();
+        if at < change.at + length && change.after > change.before {
+            return in_gap(schedule, at, change);
+        }
+        if at < change.at + length {
+            let shown = clock(at + change.after);
+            return Some(format!("{shown} comes twice; this is the second"));
+        }
+    }
+    let change = zone.change_after(at)?;
+    let length = change.before - change.after;
+    (at >= change.at - length).then(|| {
+        let shown = clock(at + change.before);
+        if schedule.rules.iter().any(Series::steps_in_elapsed_time) {
+            format!("{shown} comes twice; this is the first")
+        } else {
+            format!("{shown} comes twice; it fires once, at the first")
+        }
+    })
+}
+
+fn in_gap(schedule: &Schedule, at: i64, change: Change) -> Option<String> {
+    let zone = &schedule.zone;
+    let written = at + change.before;
+    let moved = |rule: &Series| rule.first_wall_time(written, written, zone).is_some();
+    let (from, to) = (
+        clock(change.at + change.before),
+        clock(change.at + change.after),
+    );
+    if schedule.rules.iter().any(moved) {
+        let shown = clock(written);
+        return Some(format!(
+            "{shown} does not exist: clocks go from {from} to {to}"
+        ));
+    }
+    let stepping = schedule.rules.iter().any(Series::steps_in_elapsed_time);
+    stepping.then(|| format!("clocks have gone from {from} to {to}"))
+}
+
+/// A floating time as a clock shows it: `02:30`.
+fn clock(floating: i64) -> String {
+    zone::civil(floating).strftime("%H:%M").to_string()
+}
+
 /// What happens to the first time of a rule within a change's gap or fold.
 fn note(schedule: &Schedule, rule: &Series, change: Change) -> Option<String> {
     let (low, high) = (
@@ -44,7 +93,7 @@ fn note(schedule: &Schedule, rule: &Series, change: Change) -> Option<String> {
     if schedule.is_excluded(instant) {
         return None;
     }
-    let written = zone::civil(time).strftime("%H:%M");
+    let written = clock(time);
     let day = zone::civil(time).strftime("%Y-%m-%d");
     let fires = schedule
         .local(zone::timestamp(instant))

@@ -49,6 +49,11 @@ impl Series {
         self.until
     }
 
+    /// Whether it steps in elapsed time, whatever clocks show.
+    pub(super) const fn steps_in_elapsed_time(&self) -> bool {
+        self.elapsed_from.is_some()
+    }
+
     /// The first instant after `after` and not after `to`.
     pub(super) fn next_after(&self, after: i64, to: i64, zone: &Zone) -> Option<i64> {
         let to = to.min(LAST_INSTANT).min(self.until.unwrap_or(LAST_INSTANT));

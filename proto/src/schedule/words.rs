@@ -27,7 +27,7 @@ const MONTHS: [&str; 12] = [
 ];
 pub(super) const WORKING_DAYS: u8 = 0b001_1111;
 const WEEKEND: u8 = 0b110_0000;
-const ALL_DAYS: u8 = 0b111_1111;
+pub(super) const ALL_DAYS: u8 = 0b111_1111;
 
 /// `a`, `a and b`, `a, b and c`.
 pub(super) fn list(items: &[String]) -> String {
@@ -55,7 +55,7 @@ pub(super) fn ordinal(n: i64) -> String {
     format!("{n}{suffix}{from_end}")
 }
 
-/// `first` to `fifth`, then figures.
+/// `first` to `fifth`, then figures; from the end `last`, `second-last`.
 pub(super) fn nth(n: i64) -> String {
     match n {
         1 => "first".to_owned(),
@@ -63,6 +63,8 @@ pub(super) fn nth(n: i64) -> String {
         3 => "third".to_owned(),
         4 => "fourth".to_owned(),
         5 => "fifth".to_owned(),
+        -2 => "second-last".to_owned(),
+        -3 => "third-last".to_owned(),
         _ => ordinal(n),
     }
 }
@@ -113,19 +115,29 @@ pub(super) fn months(mask: u16) -> String {
     )
 }
 
-/// `the 1st and last day`.
+/// `the 1st and last day`, `the 7th to 13th`.
 pub(super) fn month_days(days: &[i8]) -> String {
     let (back, forward): (Vec<i8>, Vec<i8>) = days.iter().partition(|day| **day < 0);
-    let written: Vec<String> = forward
-        .iter()
-        .map(|day| ordinal(i64::from(*day)))
-        .chain(
-            back.iter()
-                .rev()
-                .map(|day| format!("{} day", ordinal(i64::from(*day)))),
-        )
-        .collect();
+    let mut written = spans(&forward);
+    written.extend(
+        back.iter()
+            .rev()
+            .map(|day| format!("{} day", ordinal(i64::from(*day)))),
+    );
     format!("the {}", list(&written))
+}
+
+/// Ordinals, three and more in a row as their first and last.
+fn spans(days: &[i8]) -> Vec<String> {
+    let mut days = days.to_vec();
+    days.sort_unstable();
+    let shown = |day: &i8| ordinal(i64::from(*day));
+    days.chunk_by(|one, next| *next - *one == 1)
+        .flat_map(|run| match run {
+            [first, _, .., last] => vec![format!("{} to {}", shown(first), shown(last))],
+            few => few.iter().map(shown).collect(),
+        })
+        .collect()
 }
 
 /// `9:00 AM`, with seconds where there are any.

@@ -1,6 +1,6 @@
 //! Schedules in plain words, and warnings about clock changes.
 
-use hostler_proto::schedule::{clock_change_notes, describe, from_cron};
+use hostler_proto::schedule::{clock_change_at, clock_change_notes, describe, from_cron};
 
 use super::{at, schedule};
 
@@ -78,6 +78,49 @@ const SAID: &[(&str, &str)] = &[
         "FREQ=YEARLY;BYYEARDAY=100,-1",
         "Yearly on the last and 100th day of the year at 8:30 AM",
     ),
+    (
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1,1",
+        "Monthly on the first and last weekday at 8:30 AM",
+    ),
+    (
+        "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYSETPOS=-2",
+        "Monthly on the second-last day at 8:30 AM",
+    ),
+    (
+        "FREQ=MONTHLY;BYDAY=3MO,1MO",
+        "Monthly on the first and third Monday at 8:30 AM",
+    ),
+    (
+        "FREQ=MONTHLY;BYDAY=SA;BYMONTHDAY=7,8,9,10,11,12,13",
+        "Monthly on Saturdays that are the 7th to 13th at 8:30 AM",
+    ),
+    (
+        "FREQ=YEARLY;BYMONTH=12;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+        "Yearly on the last weekday in December at 8:30 AM",
+    ),
+    (
+        "FREQ=YEARLY;BYMONTH=3,12;BYDAY=FR;BYSETPOS=-1",
+        "Yearly on Fridays in March and December at 8:30 AM (only the last of each year)",
+    ),
+    ("FREQ=YEARLY;BYDAY=FR", "Fridays at 8:30 AM"),
+    ("FREQ=YEARLY;BYMONTHDAY=1", "Monthly on the 1st at 8:30 AM"),
+    (
+        "FREQ=YEARLY;BYWEEKNO=-1,1,27;BYDAY=FR",
+        "Yearly on Fridays in weeks 1 and 27 and the last week of the year at 8:30 AM",
+    ),
+    (
+        "FREQ=YEARLY;BYWEEKNO=20",
+        "Yearly on Mondays in week 20 of the year at 8:30 AM",
+    ),
+    (
+        "FREQ=DAILY;BYMONTHDAY=1,15;BYMONTH=6",
+        "Monthly on the 1st and 15th in June at 8:30 AM",
+    ),
+    (
+        "FREQ=DAILY;BYHOUR=0,2,4,6,8,10,12,14,16,18,20,22;BYMINUTE=23",
+        "Daily every 2 hours from 0:23 to 22:23",
+    ),
+    ("RDATE:20271224T090000Z", "Once, on 2027-12-24 at 04:00"),
     ("FREQ=HOURLY;INTERVAL=2", "Every 2 hours"),
     (
         "FREQ=HOURLY;BYMINUTE=0,30;BYHOUR=6,7,8",
@@ -99,7 +142,7 @@ const SAID: &[(&str, &str)] = &[
     ),
     (
         "FREQ=MONTHLY;BYDAY=TU,WE;BYSETPOS=2,-1;BYHOUR=7,19;BYMINUTE=0",
-        "Monthly on Tuesdays and Wednesdays at 7:00 AM and 7:00 PM (only the last and 2nd of each month)",
+        "Monthly on Tuesdays and Wednesdays at 7:00 AM and 7:00 PM (only the second and last of each month)",
     ),
     (
         "RRULE:FREQ=DAILY\nRDATE:20260401T100000Z\nEXDATE:20260402T123000Z,20260403T123000Z",
@@ -127,6 +170,35 @@ fn cron_lines_are_described_through_their_rule() {
         words,
         "Every 15 minutes from 9:00 to 17:59 on weekdays, Berlin"
     );
+}
+
+#[test]
+fn an_instant_tells_what_a_clock_change_did_to_it() {
+    let note = |rule: &str, instant: &str| {
+        let schedule = schedule(rule, "2026-01-01T00:30:00", "America/New_York");
+        clock_change_at(&schedule, at(instant)).unwrap_or_default()
+    };
+    let (daily, hourly) = ("FREQ=DAILY;BYHOUR=1,2", "FREQ=HOURLY");
+    let moved = "02:30 does not exist: clocks go from 02:00 to 03:00";
+    assert_eq!(note(daily, "2027-03-14T07:30:00Z"), moved);
+    let after = "clocks have gone from 02:00 to 03:00";
+    assert_eq!(note(hourly, "2027-03-14T07:30:00Z"), after);
+    let once = "01:30 comes twice; it fires once, at the first";
+    assert_eq!(note(daily, "2027-11-07T05:30:00Z"), once);
+    let first = "01:30 comes twice; this is the first";
+    assert_eq!(note(hourly, "2027-11-07T05:30:00Z"), first);
+    let second = "01:30 comes twice; this is the second";
+    assert_eq!(note(hourly, "2027-11-07T06:30:00Z"), second);
+    for (rule, instant) in [
+        (daily, "2027-03-14T06:30:00Z"),
+        ("FREQ=DAILY;BYHOUR=3", "2027-03-14T07:30:00Z"),
+        (hourly, "2027-03-14T08:00:00Z"),
+        (hourly, "2027-11-07T04:59:59Z"),
+        (hourly, "2027-11-07T07:00:00Z"),
+        (daily, "2027-06-01T05:30:00Z"),
+    ] {
+        assert_eq!(note(rule, instant), "", "{rule} at {instant}");
+    }
 }
 
 #[test]

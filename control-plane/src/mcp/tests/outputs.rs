@@ -17,6 +17,7 @@ use crate::mcp::tools::{hosts::HostOutput, workspaces::WorkspaceOutput};
 use crate::mcp::views;
 use crate::mcp::{schema, validate};
 use crate::runs::{CancelWish, Cancelled, LogPage, RunInFull, RunPlace, RunView};
+use crate::store::changes::{ChangeKind, ChangeRow};
 use crate::workspaces::WorkspaceView;
 
 const AT: UtcMillis = UtcMillis(1_700_000_000_123);
@@ -283,6 +284,29 @@ fn in_full_fits(view: RunView, full: bool) {
     assert_eq!(ended["run"], shown["run"]);
 }
 
+fn history(views: &[RunView]) -> crate::history::History {
+    crate::history::History {
+        runs: views.iter().cloned().map(told).collect(),
+        total: 6,
+        has_more: false,
+        changes: Some(vec![ChangeRow {
+            at: AT,
+            kind: ChangeKind::TakenOver,
+            revision: 2,
+            what: "host far takes it over".to_owned(),
+        }]),
+        notes: vec!["host far is offline".to_owned()],
+    }
+}
+
+fn told(run: RunView) -> crate::history::Told {
+    crate::history::Told {
+        run,
+        host_name: "far".to_owned(),
+        explanation: "on schedule".to_owned(),
+    }
+}
+
 #[test]
 fn runs_fit_in_every_state() {
     let states = [
@@ -302,7 +326,9 @@ fn runs_fit_in_every_state() {
     for (number, view) in views.iter().enumerate() {
         in_full_fits(view.clone(), number % 2 == 0);
     }
-    let shown = fits(&views::runs::Logs::from(views.clone()));
+    let shown = fits(&views::runs::Logs::from(history(&views)));
+    assert_eq!(shown["changes"][0]["kind"], "taken_over");
+    assert_eq!(shown["runs"][0]["hostName"], "far");
     let runs = shown["runs"].as_array().unwrap();
     let states: Vec<&str> = runs
         .iter()

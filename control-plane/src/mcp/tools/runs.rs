@@ -10,6 +10,7 @@ use super::{About, Call, Effect, Entry, entry};
 use crate::auth::Scope;
 use crate::mcp::views::runs::{Ended, InFull, Logs};
 use crate::runs::{self, ReadLog};
+use crate::history;
 
 pub(super) fn tools() -> Vec<Entry> {
     vec![entry(&GET, get), entry(&CANCEL, cancel)]
@@ -23,13 +24,13 @@ pub(super) fn logs() -> Entry {
 const LOGS: About = About {
     name: "automations_logs",
     title: "Read runs and logs of automations",
-    description: "Reads what an automation did: without `runId` its newest runs with state, times, exit \
-        code, outcome and the end of each log; with `runId` that one run and its log. To \
-        follow a run, call again with `cursor` set to the last `nextCursor` until `done` is true: no \
-        byte is missed or repeated. Use it after automations_run or to see why an automation \
-        paused; automations_get tells the plan instead. It reads what the host has delivered, so a log \
-        may lag while the host is offline, and skipped instants appear as runs with their reason. \
-        Runs of a deleted automation stay readable by its id. Owner only.",
+    description: "Reads what an automation did: without `runId` its newest runs with state, times, \
+        outcome, an `explanation` and the end of each log (instants that did not run stand among them), and \
+        the `changes` made to it; with `runId` that one run and its log. To follow a run, call again with \
+        `cursor` set to the last `nextCursor` until `done` is true: no byte is missed or repeated. Use it \
+        after automations_run or to see why something ran, did not run, or paused; automations_get tells \
+        the plan instead. It reads what the host has delivered: `notes` say what is still open. \
+        Deleted automations stay readable by their id. Owner only.",
     scope: Scope::AutomationsRead,
     effect: Effect::Reads,
     open_world: false,
@@ -78,8 +79,8 @@ async fn cancel(call: Call, input: ById) -> Result<Ended, Failure> {
 async fn read(call: Call, input: Input) -> Result<Logs, Failure> {
     let (app, caller, automation) = (&call.app, &call.caller, &input.automation_id);
     let Some(run) = &input.run_id else {
-        let runs = runs::list(app, caller, automation, input.limit).await?;
-        return Ok(runs.into());
+        let history = history::of(app, caller, automation, input.limit, input.offset).await?;
+        return Ok(history.into());
     };
     let read = ReadLog {
         cursor: input.cursor.unwrap_or(0),
@@ -113,6 +114,10 @@ struct Input {
     #[serde(default = "twenty")]
     #[schemars(range(min = 1, max = 100))]
     limit: u32,
+    /// How many of the newest runs to leave out first, without `runId`.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    offset: u32,
     /// With `runId`: byte offset of the log to read from; left out, its start.
     #[schemars(range(min = 0, max = 1_000_000_000_000_u64))]
     cursor: Option<u64>,

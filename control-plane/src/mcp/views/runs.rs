@@ -5,6 +5,7 @@ use hostler_proto::time::UtcMillis;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::history::History;
 use crate::mcp::schema::Instant;
 use crate::mcp::tools::word;
 use crate::runs::{self, LogPage, RunView};
@@ -55,6 +56,18 @@ pub(crate) struct RunRecord {
     duration_ms: Option<i64>,
     /// Host it runs on.
     host_id: String,
+    /// That host's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_name: Option<String>,
+    /// In words: why it ran when it did, or why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
+    /// How many instants a skipped record stands for, when more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
+    /// The last of them; `scheduledFor` is the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Instant>,
     /// Workspace it runs in, once known.
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace_id: Option<String>,
@@ -119,6 +132,18 @@ pub(crate) struct Logs {
     /// Without `runId`: the runs, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     runs: Option<Vec<RunRecord>>,
+    /// Without `runId`: how many runs there are in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    /// Without `runId`: whether more follow after these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_more: Option<bool>,
+    /// Without `runId` and `offset`: what was done to the automation, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<ChangeRecord>>,
+    /// Without `runId`: what is still open, such as instants that a host has not told of yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<Vec<String>>,
     /// With `runId`: the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<RunRecord>,
@@ -256,10 +281,42 @@ impl From<runs::Cancelled> for Ended {
     }
 }
 
-impl From<Vec<RunView>> for Logs {
-    fn from(runs: Vec<RunView>) -> Self {
+/// Something that was done to an automation.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ChangeRecord {
+    /// When.
+    at: Instant,
+    /// `created`, `edited`, `moved`, `taken_over`, `paused`, `resumed`, `stopped`, `planned` or `deleted`.
+    kind: String,
+    /// In words.
+    what: String,
+    /// The automation's revision since then; a run's `ruleRevision` is one of these.
+    revision: u64,
+}
+
+impl From<History> for Logs {
+    fn from(history: History) -> Self {
+        let runs = history.runs.into_iter().map(|told| RunRecord {
+            host_name: Some(told.host_name),
+            explanation: Some(told.explanation),
+            ..told.run.into()
+        });
+        let changes = history.changes.map(|changes| {
+            let changes = changes.into_iter().map(|change| ChangeRecord {
+                at: change.at.into(),
+                kind: word(&change.kind),
+                what: change.what,
+                revision: change.revision,
+            });
+            changes.collect()
+        });
         Self {
-            runs: Some(runs.into_iter().map(Into::into).collect()),
+            runs: Some(runs.collect()),
+            total: Some(history.total),
+            has_more: Some(history.has_more),
+            changes,
+            notes: Some(history.notes),
             ..Self::default()
         }
     }
@@ -300,6 +357,10 @@ impl From<RunView> for RunRecord {
             finished_at: told.finished_at.map(Into::into),
             duration_ms,
             host_id: view.host_id.to_string(),
+            host_name: None,
+            explanation: None,
+            count: told.count,
+            until: told.until.map(Into::into),
             workspace_id: run.workspace_id.map(|id| id.to_string()),
             branch: run.branch,
             rule_revision: run.rule_revision,
@@ -317,6 +378,8 @@ struct Told<'s> {
     started_at: Option<UtcMillis>,
     finished_at: Option<UtcMillis>,
     finished: Option<&'s Finished>,
+    count: Option<u32>,
+    until: Option<UtcMillis>,
 }
 
 impl<'s> Told<'s> {
@@ -332,6 +395,7 @@ impl<'s> Told<'s> {
                 started_at: finished.started_at,
                 finished_at: Some(finished.finished_at),
                 finished: Some(finished),
+                ..Self::default()
             },
             RunState::Skipped {
                 reason,
@@ -341,6 +405,8 @@ impl<'s> Told<'s> {
             } => Self {
                 reason: Some(skipped(*reason, *count, *until)),
                 finished_at: Some(*at),
+                count: (*count > 1).then_some(*count),
+                until: *until,
                 ..Self::default()
             },
         }
