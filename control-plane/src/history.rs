@@ -57,7 +57,7 @@ pub async fn of(
     offset: u32,
 ) -> Result<History, Failure> {
     let row = automations::find_with_deleted(app, caller, automation_id).await?;
-    let (views, total) = runs::page(app, caller, row.id, limit, offset).await?;
+    let (views, total) = runs::listed_from(app, caller, row.id, limit, offset).await?;
     let shown = u64::from(offset) + views.len() as u64;
     let mut told = Vec::with_capacity(views.len());
     for run in views {

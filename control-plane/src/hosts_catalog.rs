@@ -31,6 +31,8 @@ pub struct HostView {
     pub facts: Option<HostFacts>,
     /// Latest readings, and when they were taken.
     pub load: Option<(HostLoad, UtcMillis)>,
+    /// How far its clock is ahead of the server's (negative: behind), ms; none while offline.
+    pub clock_ahead_ms: Option<i64>,
     /// Who enrolled it.
     pub owner_id: UserId,
     /// When it was enrolled.
@@ -118,6 +120,7 @@ fn view(app: &App, row: HostRow) -> HostView {
         online: presence.is_some(),
         online_since: presence.map(|presence| presence.since),
         last_seen_at: row.last_seen_at,
+        clock_ahead_ms: presence.map(|presence| presence.skew_ms),
         facts: row.facts,
         load: live_load.zip(row.load_at).or(row.load.zip(row.load_at)),
         owner_id: row.owner_id,

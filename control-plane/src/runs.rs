@@ -100,7 +100,7 @@ pub async fn list(
 }
 
 /// The same from an offset on, and how many there are in all.
-pub(crate) async fn page(
+pub(crate) async fn listed_from(
     app: &App,
     caller: &Caller,
     automation: AutomationId,
@@ -120,8 +120,7 @@ pub(crate) async fn page(
         .into_iter()
         .skip(usize::try_from(offset).unwrap_or(usize::MAX))
     {
-        let from = row.log_end.saturating_sub(TAIL_BYTES);
-        let tail = store::logs::read(&app.store, row.run.id, from, row.log_end).await?;
+        let tail = tail(app, &row).await?;
         views.push(view(row, &tail));
     }
     Ok((views, total))

@@ -7,7 +7,8 @@ pub mod changes;
 pub mod machine;
 pub mod task;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use hostler_proto::host::HostLoad;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -43,7 +44,7 @@ pub fn boot_id() -> String {
 
 /// Version of the system's time zone database (`2026a`); none when it does not tell.
 pub fn tzdb_version() -> Option<String> {
-    let folder = Path::new("/usr/share/zoneinfo");
+    let folder = zoneinfo();
     let first_line = |name: &str| {
         let text = std::fs::read(folder.join(name)).ok()?;
         let line = text.split(|byte| *byte == b'\n').next()?;
@@ -57,6 +58,35 @@ pub fn tzdb_version() -> Option<String> {
                 .to_owned(),
         )
     })
+}
+
+/// What tells one state of the system's time zone database from another: its version, and when its
+/// folders were last changed. An update puts files in place of others, which a folder's time shows.
+pub fn tzdb_state() -> String {
+    let folder = zoneinfo();
+    let changed = |path: &Path| {
+        let modified = std::fs::metadata(path).and_then(|about| about.modified());
+        let since = modified.ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(since.as_nanos())
+    };
+    let below = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = below
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.push(folder);
+    let newest = folders.iter().filter_map(|path| changed(path)).max();
+    let sum = folders
+        .iter()
+        .filter_map(|path| changed(path))
+        .fold(0, u128::wrapping_add);
+    let version = tzdb_version().unwrap_or_default();
+    format!("{version} {:x} {sum:x}", newest.unwrap_or_default())
+}
+
+/// The system's time zones, or those that `TZDIR` names.
+fn zoneinfo() -> PathBuf {
+    std::env::var_os("TZDIR").map_or_else(|| "/usr/share/zoneinfo".into(), PathBuf::from)
 }
 
 /// Readings for one heartbeat. `data`: a folder on the volume whose free space matters.

@@ -171,11 +171,7 @@ fn list(session: &Session, name: Option<String>) -> Result<(), Failure> {
             output::cell(&one["name"]),
             output::cell(&one["agent"]),
             output::cell(&one["scheduleText"]),
-            if one["enabled"] == json!(true) {
-                when::local(&one["nextRunAt"])
-            } else {
-                output::state("paused")
-            },
+            next_run(one),
             output::text(&one["lastRun"]["state"])
                 .map_or("-".into(), |state| output::state(&state)),
             when::local(&one["lastRun"]["at"]),
@@ -192,14 +188,27 @@ fn list(session: &Session, name: Option<String>) -> Result<(), Failure> {
     )
 }
 
+/// When it fires next, or in a few words why it does not.
+fn next_run(one: &Value) -> String {
+    if one["enabled"] != json!(true) {
+        return output::state("paused");
+    }
+    let reason = output::text(&one["pausedReason"]);
+    match reason.filter(|_| one["nextRunAt"].is_null()) {
+        Some(reason) => reason.split(':').next().unwrap_or_default().to_owned(),
+        None => when::local(&one["nextRunAt"]),
+    }
+}
+
 fn show(session: &Session, answer: &Value) -> Result<(), Failure> {
     if session.json() {
         return output::json(answer);
     }
     let one = &answer["automation"];
     let text = |key: &str| output::text(&one[key]);
+    let stopped = text("pausedReason").filter(|_| one["nextRunAt"].is_null());
     let state = if one["enabled"] == json!(true) {
-        "enabled".to_owned()
+        stopped.unwrap_or_else(|| "enabled".to_owned())
     } else {
         text("pausedReason").map_or("paused".to_owned(), |reason| format!("paused: {reason}"))
     };

@@ -75,7 +75,14 @@ fn list(session: &Session, online: bool) -> Result<(), Failure> {
         ],
         rows,
         "No hosts. Enrol one: `hostler hosts enrol-key`, then `hostler join URL --key …` there.",
-    )
+    )?;
+    for host in answer["hosts"].as_array().into_iter().flatten() {
+        for warning in host["warnings"].as_array().into_iter().flatten() {
+            let name = output::cell(&host["name"]);
+            output::line(&format!("warning: {name}: {}", output::cell(warning)))?;
+        }
+    }
+    Ok(())
 }
 
 fn row(host: &Value) -> Vec<String> {

@@ -32,6 +32,8 @@ mod projects;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod schedule_input;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod strangers;
@@ -43,3 +45,5 @@ mod tools;
 mod up;
 #[cfg(test)]
 mod workspaces;
+#[cfg(test)]
+mod zones;

@@ -123,7 +123,7 @@ pub(super) fn schedule(written: &Written, now: UtcMillis) -> Result<Plan, Failur
         exdates: instants("exdates", &written.exdates)?,
         rdates: instants("rdates", &written.rdates)?,
     };
-    let compiled = Schedule::parse(&stored(&spec)).map_err(|error| refused(&error))?;
+    let compiled = Schedule::parse(&stored(&spec)).map_err(|error| unread(&spec.rrule, &error))?;
     compiled
         .check_product(at)
         .map_err(|error| refused(&error))?;
@@ -307,6 +307,17 @@ fn instants(what: &str, list: &[UtcMillisText]) -> Result<Vec<UtcMillis>, Failur
                 }),
         })
         .collect()
+}
+
+/// Cron text in the place of a rule is told its rule.
+fn unread(text: &str, error: &ScheduleError) -> Failure {
+    match schedule::from_cron(text) {
+        Ok(rule) => invalid(
+            format!("\"{}\" is cron text and no RFC 5545 rule", shortened(text)),
+            format!("pass this rrule instead: {rule}"),
+        ),
+        Err(_) => refused(error),
+    }
 }
 
 /// The engine's sentence: what is wrong, then what to write instead.

@@ -34,7 +34,8 @@ pub(super) fn automation(
         paused_reason: row
             .paused_reason
             .clone()
-            .or_else(|| stopped.as_ref().map(reason)),
+            .or_else(|| stopped.as_ref().map(reason))
+            .or_else(|| unreadable(&row)),
         stopped,
         host_online: app.hosts.online(row.host_id).is_some(),
         project_id,
@@ -113,7 +114,10 @@ pub(super) fn reason(stopped: &StopReason) -> String {
     match stopped {
         StopReason::Finished => "finished: nothing is left to run".to_owned(),
         StopReason::Failures { count } => format!("paused after {count} failures in a row"),
-        StopReason::Unplannable { message } => format!("its host cannot plan it: {message}"),
+        StopReason::Unplannable { message } => format!(
+            "its host cannot plan it: {message} Update the time zones (tzdata) of that host, or pass \
+             another timezone to automations_update; it goes on by itself once it can be planned"
+        ),
     }
 }
 
@@ -145,6 +149,18 @@ fn live_schedule(row: &AutomationRow) -> Option<Schedule> {
         return None;
     }
     Schedule::parse(&stored(&row.schedule)).ok()
+}
+
+/// Why this server cannot say when it fires; its host may still know.
+fn unreadable(row: &AutomationRow) -> Option<String> {
+    let fires = row.enabled && row.deleted_at.is_none();
+    let error = Schedule::parse(&stored(&row.schedule))
+        .err()
+        .filter(|_| fires)?;
+    Some(format!(
+        "the server cannot say when it fires: {error} Update the time zones (tzdata) of the server, or pass \
+         another timezone to automations_update; its host goes on by its own"
+    ))
 }
 
 fn last_run(run: &Run) -> LastRun {

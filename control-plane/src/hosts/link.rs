@@ -39,9 +39,6 @@ const TURN: Duration = Duration::from_secs(5);
 const WATCHED_MS: u64 = 30_000;
 /// When hosts come back after a restart; spread by their own jitter.
 const BACK_MS: u64 = 1_000;
-/// A host's clock this far off is worth a word.
-const SKEW_MS: i64 = 30_000;
-
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Serves one socket to its end.
@@ -296,7 +293,7 @@ impl Link {
         self.app
             .hosts
             .note(joined.host, joined.number, load, skew_ms);
-        if skew_ms.abs() > SKEW_MS && !self.skew_told {
+        if skew_ms.abs() > super::CLOCK_OFF_MS && !self.skew_told {
             self.skew_told = true;
             tracing::warn!(host = %joined.host, skew_ms, "the host's clock is off; its schedules fire by it");
         }

@@ -29,6 +29,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::{App, clock};
 use registry::{Ask, Call, Handle};
 
+/// A host's clock that is off by more than this is told.
+pub(crate) const CLOCK_OFF_MS: i64 = 30_000;
+
 pub use link::Desired;
 pub use news::Listener;
 pub use registry::Hosts;

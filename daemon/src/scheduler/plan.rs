@@ -194,6 +194,11 @@ impl Plan {
     /// The clock went back, or the zones changed: only the future is planned anew. What was claimed
     /// stays claimed, its key sees to that.
     pub(super) fn replan_future(&mut self, now: UtcMillis) {
+        if matches!(self.state.stopped, Some(StopReason::Unplannable { .. })) {
+            // Perhaps its zone is there again: it goes on where it stopped.
+            self.state.stopped = None;
+            return self.plan_next();
+        }
         let is_future = self.state.next_at.is_some_and(|next| next > now);
         let known = now.max(self.state.planned_after);
         if self.state.cursor > known {

@@ -24,16 +24,19 @@ const LONGEST_SLEEP_MS: i64 = 15_000;
 const AFTER_FAILURE_MS: i64 = 1_000;
 /// A longer time between two looks, far beyond [`LONGEST_SLEEP_MS`]: the machine slept.
 const SLEPT_MS: u64 = 60_000;
-/// Where the version of the time zone database that plans were made with is stored.
+/// How often the time zone database is looked at, ms.
+const ZONES_EVERY_MS: u64 = 10_000;
+/// Where the state of the time zone database that plans were made with is stored.
 const ZONES_KEY: &str = "tzdb_version";
 
 /// Fires schedules until `stop`.
 pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(), String> {
     let mut scheduler = None;
     let mut contact = Contact::default();
+    let mut zones = Zones::default();
     let notice = ClockSet::watch();
     loop {
-        let wait = match step(&context, &mut scheduler, &mut contact).await {
+        let wait = match step(&context, &mut scheduler, &mut contact, &mut zones).await {
             Ok(next) => sleep_ms(next, clock::wall()),
             Err(error) => {
                 tracing::error!(%error, "the scheduler could not write its decisions and will try again");
@@ -67,6 +70,37 @@ impl Contact {
         } else if before.is_none_or(|before| now.boot_ms.saturating_sub(before) > SLEPT_MS) {
             scheduler.await_word(now);
         }
+    }
+}
+
+/// The time zone database that plans are made with; the system may update it at any time.
+#[derive(Default)]
+struct Zones {
+    state: String,
+    looked_boot_ms: Option<u64>,
+    /// The plans made with it are not in the database yet.
+    unstored: bool,
+}
+
+impl Zones {
+    /// Whether it is another one than at the last look. What this process keeps of it is thrown away.
+    fn changed(&mut self, now: Now) -> bool {
+        let fresh = |looked: u64| now.boot_ms.saturating_sub(looked) < ZONES_EVERY_MS;
+        if self.looked_boot_ms.is_some_and(fresh) {
+            return false;
+        }
+        let first = self.looked_boot_ms.replace(now.boot_ms).is_none();
+        let state = host::tzdb_state();
+        let before = std::mem::replace(&mut self.state, state);
+        if first || before == self.state {
+            return false;
+        }
+        tracing::info!(
+            version = host::tzdb_version(),
+            "the time zone database changed; the future is planned anew"
+        );
+        jiff::tz::db().reset();
+        true
     }
 }
 
@@ -104,39 +138,41 @@ async fn step(
     context: &Context,
     loaded: &mut Option<Scheduler>,
     contact: &mut Contact,
+    zones: &mut Zones,
 ) -> Result<Option<UtcMillis>, StoreError> {
+    if zones.changed(clock::now()) {
+        *loaded = None;
+    }
     let mut scheduler = match loaded.take() {
         Some(scheduler) => scheduler,
-        None => load(context, clock::now()).await?,
+        None => load(context, zones, clock::now()).await?,
     };
     let mut tx = context.store.begin().await?;
     let now = clock::now();
     contact.note(&mut scheduler, now);
     let facts = occurrences::facts(&mut tx, scheduler.interest(now.wall)).await?;
     let effects = scheduler.handle(facts, now);
-    if !effects.changes.is_empty() {
+    if !effects.changes.is_empty() || zones.unstored {
         let runs_changed = occurrences::apply(&mut tx, &effects, now.wall).await?;
+        if zones.unstored {
+            meta::set(&mut tx, ZONES_KEY, &zones.state).await?;
+        }
         context.store.commit(tx).await?;
         if runs_changed {
             context.signals.runs.notify_one();
         }
+        zones.unstored = false;
     }
     let next = scheduler.next_due();
     *loaded = Some(scheduler);
     Ok(next)
 }
 
-async fn load(context: &Context, now: Now) -> Result<Scheduler, StoreError> {
-    let version = host::tzdb_version().unwrap_or_default();
+async fn load(context: &Context, zones: &mut Zones, now: Now) -> Result<Scheduler, StoreError> {
     let before = context.store.meta(ZONES_KEY).await?;
-    let zones_changed = before.as_ref().is_some_and(|before| *before != version);
-    let scheduler = Scheduler::load(context.store.plans().await?, zones_changed, now);
-    if before.as_ref() != Some(&version) {
-        let mut tx = context.store.begin().await?;
-        meta::set(&mut tx, ZONES_KEY, &version).await?;
-        context.store.commit(tx).await?;
-    }
-    Ok(scheduler)
+    zones.unstored = before.as_ref() != Some(&zones.state);
+    let changed = before.is_some() && zones.unstored;
+    Ok(Scheduler::load(context.store.plans().await?, changed, now))
 }
 
 fn sleep_ms(next: Option<UtcMillis>, now: UtcMillis) -> i64 {

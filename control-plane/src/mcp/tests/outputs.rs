@@ -86,10 +86,17 @@ fn hosts_fit() {
             last_seen_at: some(full, AT),
             facts: some(full, facts),
             load: some(full, (HostLoad::default(), AT)),
+            clock_ahead_ms: some(full, -125_000),
             owner_id: UserId(Uuid::nil()),
             enrolled_at: AT,
         }));
         assert_eq!(shown["cpus"].is_null(), !full);
+        let told = "its clock is 2 min 5 s behind the server's";
+        assert_eq!(
+            shown["warnings"].to_string().contains(told),
+            full,
+            "{shown}"
+        );
         assert_eq!(shown["agents"].as_array().unwrap().len(), usize::from(full));
     }
 }

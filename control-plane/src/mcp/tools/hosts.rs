@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, Call, Effect, Entry, entry};
 use crate::auth::Scope;
+use crate::hosts::CLOCK_OFF_MS;
 use crate::hosts_catalog::{self, HostView};
 use crate::mcp::schema::Instant;
 
@@ -86,6 +87,8 @@ pub(crate) struct HostOutput {
     agents: Vec<AgentOutput>,
     /// When it was enrolled.
     enrolled_at: Instant,
+    /// What is wrong with it, such as a clock that is off.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -156,8 +159,30 @@ impl From<HostView> for HostOutput {
                 .map(|facts| facts.agents.into_iter().map(Into::into).collect())
                 .unwrap_or_default(),
             enrolled_at: host.enrolled_at.into(),
+            warnings: host
+                .clock_ahead_ms
+                .and_then(clock_off)
+                .into_iter()
+                .collect(),
         }
     }
+}
+
+/// A clock that is off by more than half a minute, which its schedules go by.
+fn clock_off(ahead_ms: i64) -> Option<String> {
+    if ahead_ms.abs() <= CLOCK_OFF_MS {
+        return None;
+    }
+    let seconds = ahead_ms.abs() / 1000;
+    let off = match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    };
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    Some(format!(
+        "its clock is {off} {side} the server's, and its schedules fire by its own clock: set the clock there \
+         (turn on NTP)"
+    ))
 }
 
 impl From<AgentFacts> for AgentOutput {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{About, Call, Effect, Entry, entry};
 use crate::auth::Scope;
+use crate::history;
 use crate::mcp::views::runs::{Ended, InFull, Logs};
 use crate::runs::{self, ReadLog};
-use crate::history;
 
 pub(super) fn tools() -> Vec<Entry> {
     vec![entry(&GET, get), entry(&CANCEL, cancel)]

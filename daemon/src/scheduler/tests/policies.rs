@@ -400,6 +400,31 @@ fn jitter_is_fixed_and_bounded() {
 }
 
 #[test]
+fn a_schedule_whose_zone_is_back_goes_on_where_it_stopped() {
+    let policies = Policies {
+        catch_up: CatchUp::All,
+        ..Policies::default()
+    };
+    let mut world = World::new("FREQ=HOURLY", policies);
+    world.live(HOUR);
+    let before = world.started();
+    let mut record = world.record.clone().unwrap();
+    let message = "unknown".to_owned();
+    record.state.stopped = Some(StopReason::Unplannable { message });
+    record.state.next_at = None;
+    record.state.due_at = None;
+    let now = world.now;
+    let load = |zones_changed| {
+        let mut scheduler = Scheduler::load(vec![record.clone()], zones_changed, now);
+        scheduler.handle(Facts::default(), now);
+        scheduler.next_due()
+    };
+    assert_eq!(load(false), None, "it is not tried without a reason");
+    let next = UtcMillis(NOON + i64::try_from(before.len()).unwrap() * HOUR);
+    assert_eq!(load(true), Some(next), "no instant is left out");
+}
+
+#[test]
 fn a_schedule_that_cannot_be_planned_here_says_why() {
     let mut world = World::new("FREQ=HOURLY", Policies::default());
     world.edit(|rule| rule.schedule.timezone = "Mars/Olympus".into());
