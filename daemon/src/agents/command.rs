@@ -217,7 +217,7 @@ mod tests {
             (
                 "vibe",
                 Autonomy::ReadOnly,
-                "/bin/vibe --trust --agent ask -p fix it",
+                "/bin/vibe --trust --output streaming --agent ask -p fix it",
             ),
         ] {
             assert_eq!(line(id, "fix it", asked).unwrap().argv.join(" "), expected);

@@ -44,6 +44,7 @@ const OUTPUTS: &[(&str, Output)] = &[
     ("copilot-lines", Output::CopilotLines),
     ("gemini-lines", Output::GeminiLines),
     ("opencode-lines", Output::OpencodeLines),
+    ("vibe-lines", Output::VibeLines),
 ];
 
 const LEVELS: &[(&str, Level)] = &[

@@ -88,6 +88,8 @@ pub enum Output {
     GeminiLines,
     /// One JSON value a line, as opencode prints them.
     OpencodeLines,
+    /// One JSON value a line, as vibe prints them.
+    VibeLines,
 }
 
 /// An [`Autonomy`] as a key.

@@ -199,6 +199,7 @@ impl<'a> Reader<'a> {
             Output::CopilotLines => reading.copilot(&value),
             Output::GeminiLines => reading.gemini(&value),
             Output::OpencodeLines => reading.opencode(&value),
+            Output::VibeLines => reading.vibe(&value),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The agents known without any configuration, in their headless forms.
 //!
 //! How each was checked: run against a scripted model, its denials too (claude 2.1, codex 0.169,
-//! gemini 0.61, opencode 1.18, copilot 1.0); run against a scripted model (pi 0.74); started without
-//! credentials and by its `--help` (amp of 2026-09, droid 0.225, grok 1.0, kimi 2.1, mastracode 0.32,
-//! vibe 3.0); by its documentation alone (cursor-agent).
+//! gemini 0.61, opencode 1.18, copilot 1.0, vibe 3.0); run against a scripted model (pi 0.74); started without
+//! credentials and by its `--help` (amp of 2026-09, droid 0.225, grok 1.0, kimi 2.1, mastracode
+//! 0.32); by its documentation alone (cursor-agent).
 
 use std::collections::BTreeMap;
 
@@ -266,6 +266,7 @@ fn vibe() -> Agent {
     Agent {
         prompt_option: Some("-p".to_owned()),
         long_prompt: PromptBy::Stdin,
+        output: Output::VibeLines,
         autonomy: levels([
             (Level::ReadOnly, "--agent ask"),
             (Level::Edits, "--agent accept-edits"),
@@ -276,7 +277,7 @@ fn vibe() -> Agent {
         ..preset(
             "vibe",
             "Mistral Vibe",
-            "vibe --trust",
+            "vibe --trust --output streaming",
             "uv tool install mistral-vibe",
         )
     }

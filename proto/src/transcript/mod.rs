@@ -1,7 +1,7 @@
 //! A readable rendering of an agent's log: its words as words, each tool call on one line, results
 //! shortened, the end with tokens, cost and time.
 //!
-//! The dialects of claude (also of cursor-agent, amp and grok), codex, copilot, gemini and opencode are told apart by
+//! The dialects of claude (also of cursor-agent, amp and grok), codex, copilot, gemini, opencode and vibe are told apart by
 //! each line's own shape, so that a reader may begin anywhere in a log. What is not understood is
 //! shown as it is, text goes through as it comes; only terminal control is taken out. Memory is
 //! bounded whatever comes. The log itself is never changed: this is for showing it.
@@ -16,6 +16,7 @@ mod layout;
 mod opencode;
 #[cfg(test)]
 mod tests;
+mod vibe;
 
 use std::collections::BTreeSet;
 
@@ -166,6 +167,9 @@ impl Renderer {
         let memory = &mut self.memory;
         if value["sessionID"].is_string() {
             return opencode::read(kind, &value, memory);
+        }
+        if value["turnId"].is_string() {
+            return vibe::read(kind, &value, memory);
         }
         if value["data"].is_object() || value["exitCode"].is_i64() {
             return copilot::read(kind, &value, memory);

@@ -12,6 +12,9 @@ pub(super) fn of(line: &Value) -> Output {
     if line["sessionID"].is_string() {
         return Output::OpencodeLines;
     }
+    if line["turnId"].is_string() {
+        return Output::VibeLines;
+    }
     if line["data"].is_object() || line["exitCode"].is_i64() {
         return Output::CopilotLines;
     }
@@ -144,6 +147,20 @@ impl Reading {
                 let error = &line["error"];
                 let words = text(&error["data"]["message"]).or_else(|| text(&error["name"]));
                 self.report.failure = words.or(self.report.failure.take());
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) fn vibe(&mut self, line: &Value) {
+        self.session(&line["sessionId"]);
+        match line["type"].as_str() {
+            Some("message") if line["role"] == "assistant" => {
+                let blocks = line["content"].as_array().into_iter().flatten();
+                blocks.for_each(|block| self.said(&block["text"]));
+            }
+            Some("effect") if line["state"]["error"]["code"] == "tool_denied" => {
+                self.deny(text(&line["detail"]["toolName"]));
             }
             Some(_) | None => {}
         }

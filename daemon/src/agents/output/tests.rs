@@ -120,6 +120,11 @@ fn a_denial_names_the_tool() {
         (Output::GeminiLines, "gemini-asked", &["run_shell_command"]),
         (Output::OpencodeLines, "opencode-denied", &["bash"]),
         (Output::CopilotLines, "copilot-denied", &["bash", "view"]),
+        (
+            Output::VibeLines,
+            "vibe-denied",
+            &["file_system.write_file", "file_system.bash"],
+        ),
     ] {
         let report = report(output, name);
         assert_eq!(report.denied, tools, "{name}");
@@ -163,6 +168,7 @@ fn text_and_garbage_say_nothing() {
         Output::CopilotLines,
         Output::GeminiLines,
         Output::OpencodeLines,
+        Output::VibeLines,
         Output::JsonLines,
     ] {
         let garbage = "{}\n{\"type\":7}\n[1]\n\u{0}{\n{\nnot json\n{\"type\":\"new\",\"x\":[{}]}\n";
