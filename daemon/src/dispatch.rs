@@ -209,12 +209,12 @@ impl Local for Dispatch {
         logs::part(&self.context.layout, run, offset, max)
     }
 
-    async fn log_acked(&self, run: RunId, offset: u64, complete: bool) -> Result<(), Failure> {
-        let store = &self.context.store;
-        if complete {
-            return Ok(store.log_delivered(run).await?);
-        }
-        Ok(store.log_acked(run, offset).await?)
+    async fn log_delivered(&self, run: RunId) -> Result<(), Failure> {
+        Ok(self.context.store.log_delivered(run).await?)
+    }
+
+    async fn logs_acked(&self, acks: &[(RunId, u64)]) -> Result<(), Failure> {
+        Ok(self.context.store.logs_acked(acks).await?)
     }
 
     async fn load(&self) -> HostLoad {

@@ -74,13 +74,12 @@ pub trait Local: Send + Sync + 'static {
         max: usize,
     ) -> impl Future<Output = Result<LogPart, Failure>> + Send;
 
-    /// The control plane has a run's log up to `offset`; `complete` when that is all of it.
-    fn log_acked(
-        &self,
-        run: RunId,
-        offset: u64,
-        complete: bool,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// The control plane has the whole log of a run.
+    fn log_delivered(&self, run: RunId) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The control plane has these runs' logs up to these offsets, and not all of them.
+    fn logs_acked(&self, acks: &[(RunId, u64)])
+    -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Readings for a heartbeat.
     fn load(&self) -> impl Future<Output = HostLoad> + Send;

@@ -4,7 +4,7 @@
 //! other. Commands outlive the session that brought them; their replies are stored by whoever
 //! carries them out, and the next session's repeat of the id gets them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use hostler_proto::command::{Command, Progress, Reply};
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{CommandId, InstanceId};
+use hostler_proto::ids::{CommandId, InstanceId, RunId};
 use hostler_proto::link::host::{Ended, HostConfig, HostEvent, HostSession, SyncOutcome, Want};
 use hostler_proto::link::{Outgoing, TimeoutReason};
 use tokio::sync::{Semaphore, mpsc};
@@ -38,6 +38,11 @@ const STALL: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Time between two looks at the spools of watched runs, milliseconds.
 const WATCH_MS: u64 = 20;
+/// Shortest time between two looks at all logs, milliseconds.
+const LOOK_MS: u64 = 50;
+/// How long acknowledged offsets are kept in memory before they are recorded, milliseconds: they
+/// save work after a restart, and the control plane says them again when a session begins.
+const RECORD_MS: u64 = 1_000;
 /// Bytes handed to the socket before it is flushed.
 const BATCH: usize = 128 << 10;
 
@@ -66,6 +71,12 @@ struct Wire {
     welcome_at: Option<u64>,
     /// When to look at the spools of watched runs; none while there are none.
     look_at: Option<u64>,
+    /// When all logs were looked at last, and when to look again.
+    looked_at: u64,
+    look_again_at: Option<u64>,
+    /// Acknowledged offsets that are not recorded yet, and when they are to be.
+    acked: BTreeMap<RunId, u64>,
+    record_at: Option<u64>,
     /// The revision of the desired state this host had when the session began.
     had_revision: u64,
     ended: Option<Ended>,
@@ -126,6 +137,10 @@ impl<L: Local> Work<L> {
             flushing: None,
             welcome_at: None,
             look_at: None,
+            looked_at: 0,
+            look_again_at: None,
+            acked: BTreeMap::new(),
+            record_at: None,
             had_revision,
             ended: None,
         };
@@ -133,8 +148,11 @@ impl<L: Local> Work<L> {
             let woken = self.next(&mut wire, stop).await;
             self.handle(&mut wire, woken).await;
             self.settle(&mut wire).await;
-            self.look_at_watched(&mut wire);
+            self.when_due(&mut wire).await;
             self.fill(&mut wire).await;
+        }
+        if wire.record_at.is_some() {
+            self.record_acks(&mut wire).await;
         }
         wire.farewell().await;
         let stable = wire.welcome_at.map_or(0, |at| now().ms.saturating_sub(at));
@@ -169,7 +187,9 @@ impl<L: Local> Work<L> {
             Woken::Progress(Some((id, progress))) => wire.session.progress(id, progress),
             Woken::Done(None) | Woken::Progress(None) => {}
             Woken::Outbox => wire.session.outbox_changed(),
-            Woken::Logs => self.look_at_logs(wire).await,
+            Woken::Logs => {
+                wire.look_again_at = Some(wire.looked_at + LOOK_MS);
+            }
             Woken::Time => self.time(wire).await,
             Woken::Stop => {
                 wire.session.leave("the host's daemon stops");
@@ -192,7 +212,30 @@ impl<L: Local> Work<L> {
         wire.session.handle_timeout(now());
     }
 
+    /// What waits for its time.
+    async fn when_due(&self, wire: &mut Wire) {
+        let now_ms = now().ms;
+        let due = |at: Option<u64>| at.is_some_and(|at| at <= now_ms);
+        if due(wire.look_again_at) {
+            self.look_at_logs(wire).await;
+        }
+        self.look_at_watched(wire);
+        if due(wire.record_at) {
+            self.record_acks(wire).await;
+        }
+    }
+
+    async fn record_acks(&self, wire: &mut Wire) {
+        wire.record_at = None;
+        let acks: Vec<(RunId, u64)> = std::mem::take(&mut wire.acked).into_iter().collect();
+        if let Err(failure) = self.local.logs_acked(&acks).await {
+            tracing::warn!("how far logs were delivered is not recorded: {failure}");
+        }
+    }
+
     async fn look_at_logs(&self, wire: &mut Wire) {
+        wire.looked_at = now().ms;
+        wire.look_again_at = None;
         match self.local.log_streams().await {
             Ok(streams) => wire.session.logs_changed(&streams),
             Err(failure) => tracing::error!("run logs cannot be listed: {failure}"),
@@ -253,10 +296,13 @@ impl<L: Local> Work<L> {
                 tracing::warn!(seq, "an event was refused for good: {reason}");
                 self.local.event_refused(seq, reason).await?;
             }
+            HostEvent::LogAcked(ack) if ack.complete => {
+                wire.acked.remove(&ack.run_id);
+                self.local.log_delivered(ack.run_id).await?;
+            }
             HostEvent::LogAcked(ack) => {
-                self.local
-                    .log_acked(ack.run_id, ack.offset, ack.complete)
-                    .await?;
+                wire.acked.insert(ack.run_id, ack.offset);
+                wire.record_at.get_or_insert(now().ms + RECORD_MS);
             }
             HostEvent::LogStuck(run) => {
                 tracing::error!(%run, "the run's log keeps failing its checksum");
@@ -380,7 +426,12 @@ impl Wire {
             let held = self.flushing.is_some() && due.reason == TimeoutReason::Pacing;
             due.at_ms.max(if held { now().ms + 250 } else { 0 })
         });
-        let at = stall.into_iter().chain(due).chain(self.look_at).min();
+        let own = [self.look_at, self.look_again_at, self.record_at];
+        let at = stall
+            .into_iter()
+            .chain(due)
+            .chain(own.into_iter().flatten());
+        let at = at.min();
         Duration::from_millis(at.unwrap_or(0).saturating_sub(now().ms))
     }
 

@@ -358,16 +358,18 @@ impl Store {
             .transpose()
     }
 
-    /// The control plane has the first `offset` bytes of a run's log.
-    pub async fn log_acked(&self, id: RunId, offset: u64) -> Result<(), StoreError> {
+    /// The control plane has the first bytes of these runs' logs, up to these offsets.
+    pub async fn logs_acked(&self, acks: &[(RunId, u64)]) -> Result<(), StoreError> {
         let at = StoreError::at("acknowledges a log");
         let mut connection = self.relaxed().await.map_err(at)?;
-        sqlx::query("UPDATE runs SET log_acked = max(log_acked, $2) WHERE id = $1")
-            .bind(id.to_string())
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-            .execute(&mut *connection)
-            .await
-            .map_err(at)?;
+        for (id, offset) in acks {
+            sqlx::query("UPDATE runs SET log_acked = max(log_acked, $2) WHERE id = $1")
+                .bind(id.to_string())
+                .bind(i64::try_from(*offset).unwrap_or(i64::MAX))
+                .execute(&mut *connection)
+                .await
+                .map_err(StoreError::at("acknowledges a log"))?;
+        }
         Ok(())
     }
 

@@ -335,6 +335,9 @@ impl LogFlow {
             0
         } else if watched {
             WATCHED_PACE_MS
+        } else if self.sent > self.acked {
+            // Little by little, but not faster than it is stored: the acknowledgement says when.
+            return None;
         } else {
             PACE_MS
         };

@@ -194,11 +194,12 @@ impl Host {
             }
             HostEvent::EventsAcked(seq) => self.local.events_acked(seq).await.unwrap(),
             HostEvent::LogAcked(ack) => {
-                let (run, offset) = (ack.run_id, ack.offset);
-                self.local
-                    .log_acked(run, offset, ack.complete)
-                    .await
-                    .unwrap();
+                let recorded = if ack.complete {
+                    self.local.log_delivered(ack.run_id).await
+                } else {
+                    self.local.logs_acked(&[(ack.run_id, ack.offset)]).await
+                };
+                recorded.unwrap();
             }
             HostEvent::EventRefused { seq, reason } => panic!("event {seq} was refused: {reason}"),
             HostEvent::LogStuck(run) => panic!("the log of {run} is stuck"),

@@ -162,8 +162,8 @@ async fn a_log_is_undelivered_until_its_last_byte_is_acknowledged() {
     complete_log(&mut tx, one.id, 3, u32::MAX).await.unwrap();
     update(&mut tx, &one, UtcMillis(20)).await.unwrap();
     store.commit(tx).await.unwrap();
-    store.log_acked(one.id, 2).await.unwrap();
-    store.log_acked(one.id, 1).await.unwrap();
+    store.logs_acked(&[(one.id, 2)]).await.unwrap();
+    store.logs_acked(&[(one.id, 1)]).await.unwrap();
     let expected = LogState {
         run_id: one.id,
         acked: 2,

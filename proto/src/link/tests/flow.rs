@@ -220,6 +220,14 @@ fn first_bytes_leave_at_once_and_a_trickle_every_100_ms() {
     pair.host
         .supply_log(run(1), 0, vec![b'x'; 10], vec![], at(1_000));
     pair.host.logs_changed(&[log(1, 20)]);
+    assert_eq!(
+        pair.host.poll_want(at(1_200)),
+        None,
+        "not faster than stored"
+    );
+    pair.exchange(at(1_000));
+    pair.control.log_stored(run(1), 10, false);
+    pair.exchange(at(1_001));
     assert_eq!(pair.host.poll_want(at(1_001)), None);
     let due = pair.host.poll_timeout().unwrap();
     assert_eq!((due.at_ms, due.reason), (1_100, TimeoutReason::Pacing));
