@@ -108,6 +108,8 @@ impl Dispatch {
         commands::put(&mut tx, id, kind, &outcome, clock::wall()).await?;
         self.context.store.commit(tx).await?;
         self.context.signals.runs.notify_one();
+        // A run that was cancelled before it came is over at once, and so is its log.
+        self.context.signals.logs.notify_one();
         outcome
     }
 

@@ -245,6 +245,7 @@ impl Host {
         }
         let outcome = self.disk.commands[&id].clone();
         if let Some(daemon) = &mut self.daemon {
+            daemon.logs_changed = true;
             daemon.wake_link();
         }
         if let Some(link) = self.link() {
