@@ -14,10 +14,15 @@ pub mod retention;
 mod settle;
 pub mod task;
 
-use hostler_proto::run::RunState;
+use hostler_proto::run::{Run, RunState, Trigger};
 
 use crate::store::runs::RunRow;
 use crate::supervisor::record::Exit;
+
+/// A run claimed later than this after its instant was caught up.
+const LATE_MS: i64 = 60_000;
+/// Runs that may go on when one begins that was caught up.
+const CAUGHT_UP_AT_ONCE: usize = 2;
 
 /// What the run folder shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +80,17 @@ pub fn next(row: &RunRow, seen: Seen) -> Next {
         // A process without a launch cannot be: such a row was not written by this program.
         RunState::Running { .. } => Next::Lose,
         RunState::Finished(_) | RunState::Skipped { .. } => Next::Nothing,
+    }
+}
+
+/// How many runs may go on when this one begins. What is caught up after a sleep comes all at once,
+/// and does not take the places of what is on time.
+pub fn room(run: &Run, most: usize) -> usize {
+    let late = run.queued_at.since(run.scheduled_for) > LATE_MS;
+    if late && run.trigger == Trigger::Schedule {
+        most.min(CAUGHT_UP_AT_ONCE)
+    } else {
+        most
     }
 }
 
@@ -146,6 +162,19 @@ mod tests {
             assert_eq!(next(&row, seen(false, Some(exit()))), finish);
             assert_eq!(next(&row, seen(true, Some(exit()))), finish);
         }
+    }
+
+    #[test]
+    fn after_a_wake_two_begin_at_once_and_what_is_on_time_has_all_the_room() {
+        let mut run = launch::tests::row("shell", "true").run;
+        run.trigger = Trigger::Schedule;
+        for (late_ms, places) in [(0, 8), (60_000, 8), (60_001, 2)] {
+            run.queued_at = run.scheduled_for.plus_ms(late_ms);
+            assert_eq!(room(&run, 8), places, "{late_ms} ms late");
+            assert_eq!(room(&run, 1), 1);
+        }
+        run.trigger = Trigger::Manual;
+        assert_eq!(room(&run, 8), 8);
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Runs {
                 continue;
             }
             let next = super::next(&row, self.seen(&row));
-            if next == Next::Nothing || (next == Next::Start && self.active().len() >= room) {
+            let places = super::room(&row.run, room);
+            if next == Next::Nothing || (next == Next::Start && self.active().len() >= places) {
                 continue;
             }
             let cancel = CancellationToken::new();

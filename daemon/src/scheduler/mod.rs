@@ -190,6 +190,11 @@ impl Scheduler {
         self.unheard_until_boot_ms = Some(now.boot_ms.saturating_add(UNHEARD_MS));
     }
 
+    #[cfg(test)]
+    fn is_unheard(&self) -> bool {
+        self.unheard_until_boot_ms.is_some()
+    }
+
     /// The control plane has said what it wants here, and that is stored.
     pub fn heard(&mut self) {
         if self.unheard_until_boot_ms.take().is_none() {

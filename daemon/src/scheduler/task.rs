@@ -179,3 +179,42 @@ fn sleep_ms(next: Option<UtcMillis>, now: UtcMillis) -> i64 {
     next.map_or(LONGEST_SLEEP_MS, |next| next.since(now))
         .clamp(0, LONGEST_SLEEP_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_sleeps_until_the_next_instant_and_never_longer_than_15_seconds() {
+        let now = UtcMillis(1_000_000);
+        let sleeps = |ms| sleep_ms(Some(now.plus_ms(ms)), now);
+        assert_eq!((sleeps(1), sleeps(14_999)), (1, 14_999));
+        assert_eq!((sleeps(15_001), sleeps(i64::MAX / 2)), (15_000, 15_000));
+        assert_eq!(
+            (sleeps(0), sleeps(-86_400_000)),
+            (0, 0),
+            "what is due waits for nothing"
+        );
+        assert_eq!(sleep_ms(None, now), 15_000);
+    }
+
+    #[test]
+    fn a_start_and_a_sleep_wait_for_the_control_planes_word() {
+        let at = |boot_ms| Now {
+            wall: UtcMillis(0),
+            boot_ms,
+            awake_ms: 0,
+        };
+        let waits = |contact: &mut Contact, now| {
+            let mut scheduler = Scheduler::default();
+            contact.note(&mut scheduler, now);
+            scheduler.is_unheard()
+        };
+        let mut contact = Contact::default();
+        assert!(waits(&mut contact, at(0)), "a start");
+        assert!(!waits(&mut contact, at(SLEPT_MS)), "a look");
+        assert!(waits(&mut contact, at(2 * SLEPT_MS + 1)), "a sleep");
+        contact.heard = true;
+        assert!(!waits(&mut contact, at(9 * SLEPT_MS)), "heard meanwhile");
+    }
+}

@@ -295,6 +295,68 @@ fn count_runs_to_its_last_instant_and_then_it_is_finished() {
 }
 
 #[test]
+fn until_runs_to_its_last_instant_and_then_it_is_finished() {
+    let until = "FREQ=HOURLY;UNTIL=20260302T140000Z";
+    let mut world = World::new(until, overlap(Overlap::Allow));
+    world.live(2 * HOUR + 30_000);
+    assert_eq!(world.plan().stopped, None, "the last one is to come");
+    world.live(5 * HOUR);
+    assert_eq!(world.started(), [0, 60, 120]);
+    assert_eq!(world.plan().stopped, Some(StopReason::Finished));
+    assert_eq!(world.told.last().unwrap().next_run_at, None);
+}
+
+#[test]
+fn count_counts_instants_and_max_runs_counts_starts() {
+    let mut world = World::new("FREQ=HOURLY;COUNT=3", overlap(Overlap::Skip));
+    world.live(5 * HOUR);
+    assert_eq!(
+        world.seen(),
+        ["0 open", "60 skipped overlap", "120 skipped overlap"]
+    );
+    assert_eq!(world.plan().stopped, Some(StopReason::Finished));
+
+    let limited = with(|policies| policies.max_runs = Some(2));
+    let mut world = World::new("FREQ=HOURLY", limited);
+    world.live(3 * HOUR);
+    world.end(RunResult::Succeeded);
+    world.live(5 * HOUR);
+    assert_eq!(world.started(), [0, 180]);
+    assert_eq!(world.plan().stopped, Some(StopReason::Finished));
+}
+
+#[test]
+fn without_a_limit_failures_pause_nothing() {
+    let mut world = World::new(
+        "FREQ=HOURLY",
+        with(|policies| policies.pause_after_failures = 0),
+    );
+    for _ in 0..7 {
+        world.live(HOUR);
+        world.end(RunResult::Failed);
+    }
+    assert_eq!(
+        (world.plan().failures, world.plan().stopped.clone()),
+        (7, None)
+    );
+}
+
+#[test]
+fn jitter_does_not_make_an_instant_late_and_never_enters_its_key() {
+    let jittered = with(|policies| {
+        policies.jitter_seconds = 900;
+        policies.catch_up = CatchUp::Skip;
+    });
+    for (late, seen) in [(MINUTE, "0 open"), (MINUTE + 1, "0 skipped missed")] {
+        let mut world = World::new("FREQ=DAILY", jittered.clone());
+        world.settle_down();
+        let due = world.plan().due_at.unwrap();
+        world.pass(due.since(world.now.wall) + late);
+        assert_eq!(world.seen(), [seen], "{late} ms after its jittered start");
+    }
+}
+
+#[test]
 fn the_last_instant_may_be_tried_again() {
     let mut world = World::new("FREQ=HOURLY;COUNT=1", with(|policies| policies.retries = 1));
     world.live(MINUTE);
