@@ -37,7 +37,7 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
     let notice = ClockSet::watch();
     loop {
         let wait = match step(&context, &mut scheduler, &mut contact, &mut zones).await {
-            Ok(next) => sleep_ms(next, clock::wall()),
+            Ok(next) => next_look_in_ms(next, clock::wall()),
             Err(error) => {
                 tracing::error!(%error, "the scheduler could not write its decisions and will try again");
                 scheduler = None;
@@ -175,7 +175,7 @@ async fn load(context: &Context, zones: &mut Zones, now: Now) -> Result<Schedule
     Ok(Scheduler::load(context.store.plans().await?, changed, now))
 }
 
-fn sleep_ms(next: Option<UtcMillis>, now: UtcMillis) -> i64 {
+fn next_look_in_ms(next: Option<UtcMillis>, now: UtcMillis) -> i64 {
     next.map_or(LONGEST_SLEEP_MS, |next| next.since(now))
         .clamp(0, LONGEST_SLEEP_MS)
 }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn it_sleeps_until_the_next_instant_and_never_longer_than_15_seconds() {
         let now = UtcMillis(1_000_000);
-        let sleeps = |ms| sleep_ms(Some(now.plus_ms(ms)), now);
+        let sleeps = |ms| next_look_in_ms(Some(now.plus_ms(ms)), now);
         assert_eq!((sleeps(1), sleeps(14_999)), (1, 14_999));
         assert_eq!((sleeps(15_001), sleeps(i64::MAX / 2)), (15_000, 15_000));
         assert_eq!(
@@ -195,7 +195,7 @@ mod tests {
             (0, 0),
             "what is due waits for nothing"
         );
-        assert_eq!(sleep_ms(None, now), 15_000);
+        assert_eq!(next_look_in_ms(None, now), 15_000);
     }
 
     #[test]
