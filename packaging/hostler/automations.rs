@@ -222,7 +222,10 @@ fn show(session: &Session, answer: &Value) -> Result<(), Failure> {
             "schedule",
             text("scheduleText").or_else(|| output::text(&answer["scheduleText"])),
         ),
-        ("rule", text("rrule")),
+        (
+            "rule",
+            text("rrule").map(|rule| rule.replace('\n', "  and  ")),
+        ),
         ("zone", text("timezone")),
         (
             "last run",
