@@ -57,6 +57,7 @@ async fn measure(count: usize) {
         home: home.path().to_owned(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         public_url: None,
+        keep_logs: hostler_control_plane::KeepLogs::default(),
     })
     .await
     .expect("a control plane");

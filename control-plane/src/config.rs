@@ -15,6 +15,25 @@ pub struct Config {
     /// Base address that people and hosts use when it is not the one listened on
     /// (`https://hostler.example.com`).
     pub public_url: Option<String>,
+    /// How long run logs stay in the catalog.
+    pub keep_logs: KeepLogs,
+}
+
+/// How long, and up to which size, whole run logs stay in the catalog. Runs and their outcomes stay
+/// in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepLogs {
+    /// Days; 0 is for ever.
+    pub days: u32,
+    /// GiB (1,073,741,824 bytes) of all logs, packed as they are stored; beyond it the oldest go. 0
+    /// is any size.
+    pub gib: u32,
+}
+
+impl Default for KeepLogs {
+    fn default() -> Self {
+        Self { days: 90, gib: 20 }
+    }
 }
 
 impl Config {

@@ -113,12 +113,12 @@ fn named(row: HostRow) -> Named<HostRow> {
 
 fn view(app: &App, row: HostRow) -> HostView {
     let presence = app.hosts.online(row.id);
-    let live_load = presence.and_then(|presence| presence.load);
+    let live_load = presence.as_ref().and_then(|presence| presence.load.clone());
     HostView {
         id: row.id,
         name: row.name,
         online: presence.is_some(),
-        online_since: presence.map(|presence| presence.since),
+        online_since: presence.as_ref().map(|presence| presence.since),
         last_seen_at: row.last_seen_at,
         clock_ahead_ms: presence.map(|presence| presence.skew_ms),
         facts: row.facts,

@@ -3,6 +3,10 @@
 //! Everything here commits before it returns what to acknowledge, and a repeat changes nothing. A
 //! host writes only what is its own. It never waits for a host.
 
+mod logs;
+
+pub use logs::{Stored, log_final, log_frames};
+
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::event::Event;
 use hostler_proto::frame::payload::{Life, Sync};
@@ -15,7 +19,6 @@ use hostler_proto::workspace::{Workspace, WorkspaceState};
 use serde::Deserialize as _;
 
 use crate::store::hosts::HostRow;
-use crate::store::logs::LogRow;
 use crate::store::{self, StoreError, Tx};
 use crate::{App, automations, clock, projects, reconcile};
 
@@ -102,7 +105,7 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
     let mut logs = Vec::with_capacity(stated.runs.len());
     for run in &stated.runs {
         let log = store::logs::state(&mut tx, run.run_id).await?;
-        let ack = log.filter(|log| log.host_id == host).map(ack_of);
+        let ack = log.filter(|log| log.host_id == host).map(logs::ack_of);
         logs.push((run.run_id, ack.unwrap_or_default()));
     }
     if restored.is_some() || told {
@@ -173,71 +176,6 @@ pub async fn events(
         }
     }
     Ok(ack)
-}
-
-/// Bytes of a run's log at an offset. What is here already is skipped; beyond a hole nothing is
-/// taken, and the acknowledged offset says where to go on.
-pub async fn log_bytes(
-    app: &App,
-    host: HostId,
-    run: RunId,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<LogAck, Failure> {
-    let mut tx = app.store.begin().await?;
-    let Some(mut log) = own_log(&mut tx, host, run).await? else {
-        return Ok(not_its_log(
-            host,
-            run,
-            offset.saturating_add(bytes.len() as u64),
-        ));
-    };
-    let end = offset.saturating_add(bytes.len() as u64);
-    if log.size.is_some() || offset > log.end || end <= log.end {
-        return Ok(ack_of(log));
-    }
-    let known = usize::try_from(log.end - offset).unwrap_or(bytes.len());
-    let fresh = &bytes[known.min(bytes.len())..];
-    let start = log.end;
-    let mut crc = crc32fast::Hasher::new_with_initial(log.crc);
-    crc.update(fresh);
-    log.crc = crc.finalize();
-    log.end = end;
-    store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
-    store::logs::append(&mut tx, run, start, fresh).await?;
-    app.store.commit(tx).await?;
-    app.hosts.tell(run);
-    Ok(ack_of(log))
-}
-
-/// A run's log is complete: its size and CRC-32. When they do not fit what came, the log is wanted
-/// again from the start: the acknowledged offset says so.
-pub async fn log_final(
-    app: &App,
-    host: HostId,
-    run: RunId,
-    size: u64,
-    crc: u32,
-) -> Result<LogAck, Failure> {
-    let mut tx = app.store.begin().await?;
-    let Some(mut log) = own_log(&mut tx, host, run).await? else {
-        return Ok(not_its_log(host, run, size));
-    };
-    if log.size.is_some() || log.end < size {
-        return Ok(ack_of(log));
-    }
-    if log.end == size && log.crc == crc {
-        log.size = Some(size);
-    } else {
-        tracing::warn!(%run, %host, size, have = log.end, "a log does not fit its checksum");
-        store::logs::clear(&mut tx, run).await?;
-        log.end = 0;
-        log.crc = 0;
-    }
-    store::logs::set_state(&mut tx, run, &log, clock::wall()).await?;
-    app.store.commit(tx).await?;
-    app.hosts.tell(run);
-    Ok(ack_of(log))
 }
 
 /// The host applied its automations up to this revision.
@@ -427,37 +365,4 @@ fn forgotten(run: &Run) -> bool {
 async fn ended_before(tx: &mut Tx, run: RunId) -> Result<bool, StoreError> {
     let known = store::runs::record_in(tx, run).await?;
     Ok(known.is_some_and(|known| known.state.is_final() && !forgotten(&known)))
-}
-
-/// Where a run's log stands, if it is this host's to write (a new log is).
-async fn own_log(tx: &mut Tx, host: HostId, run: RunId) -> Result<Option<LogRow>, StoreError> {
-    let owner = store::runs::host_in(tx, run).await?;
-    if owner.is_some_and(|owner| owner != host) {
-        return Ok(None);
-    }
-    let log = store::logs::state(tx, run).await?;
-    let log = log.unwrap_or(LogRow {
-        host_id: host,
-        end: 0,
-        crc: 0,
-        size: None,
-    });
-    Ok((log.host_id == host).then_some(log))
-}
-
-/// A log that will never be taken, because its run is another host's: said to be complete, so that
-/// it does not come again for ever. Its events are refused with the reason.
-fn not_its_log(host: HostId, run: RunId, offset: u64) -> LogAck {
-    tracing::warn!(%host, %run, "a host sent the log of another host's run; it is not kept");
-    LogAck {
-        offset,
-        complete: true,
-    }
-}
-
-fn ack_of(log: LogRow) -> LogAck {
-    LogAck {
-        offset: log.end,
-        complete: log.size.is_some(),
-    }
 }

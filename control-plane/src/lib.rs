@@ -19,6 +19,7 @@ pub mod names;
 pub mod patch;
 pub mod projects;
 pub mod reconcile;
+pub mod retention;
 pub mod runs;
 pub mod store;
 pub mod tasks;
@@ -37,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use config::Config;
+pub use config::{Config, KeepLogs};
 pub use lifecycle::{ControlPlane, OpenError, ServeError, open};
 
 use hosts::Hosts;

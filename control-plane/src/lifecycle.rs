@@ -20,13 +20,16 @@ use uuid::Uuid;
 
 use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::store::{self, Store, StoreError};
-use crate::{App, Config, Server, clock, reconcile};
+use crate::{App, Config, KeepLogs, Server, clock, reconcile, retention};
 
 /// How long requests, and then background work, get to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Time between looks at what time alone settles.
 const ROUND: Duration = Duration::from_secs(30);
+
+/// Time between looks for old logs.
+const RETENTION_ROUND: Duration = Duration::from_secs(60 * 60);
 
 /// Why the control plane could not start. Nothing was damaged.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,7 @@ pub struct ControlPlane {
     app: App,
     listener: TcpListener,
     first_api_key: Option<String>,
+    keep_logs: KeepLogs,
     _lock: File,
 }
 
@@ -94,6 +98,7 @@ pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
         app: App::new(store, server),
         listener,
         first_api_key,
+        keep_logs: config.keep_logs,
         _lock: lock,
     })
 }
@@ -158,11 +163,13 @@ impl ControlPlane {
         let Self {
             app,
             listener,
+            keep_logs,
             _lock,
             ..
         } = self;
         let stopping = app.shutdown.clone();
         app.in_background(rounds(app.clone()));
+        app.in_background(retention_rounds(app.clone(), keep_logs));
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "nodelay");
@@ -201,6 +208,18 @@ async fn rounds(app: App) {
         if let Err(failure) = reconcile::round(&app, clock::wall()).await {
             tracing::error!(%failure, "a round of reconciling");
         }
+    }
+}
+
+/// Old logs go at the start and now and then.
+async fn retention_rounds(app: App, keep: KeepLogs) {
+    loop {
+        match retention::round(&app, keep, clock::wall()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "old logs were deleted"),
+            Err(failure) => tracing::error!(%failure, "old logs cannot be deleted"),
+        }
+        tokio::time::sleep(RETENTION_ROUND).await;
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hostler_proto::error::Failure;
+use hostler_proto::frame::log::LogRecord;
 use hostler_proto::ids::{AutomationId, HostId, RunId};
 use hostler_proto::run::{Run, RunState};
 use hostler_proto::time::UtcMillis;
@@ -47,6 +48,8 @@ pub struct RunView {
     pub log_bytes: u64,
     /// The end of the log: at most 20 lines and 4 KiB.
     pub log_tail: String,
+    /// When the log was thrown away here to make room; then none of it can be read.
+    pub log_removed_at: Option<UtcMillis>,
     /// When the host last told of it.
     pub as_of: UtcMillis,
 }
@@ -71,6 +74,8 @@ pub struct LogPage {
     pub run: RunView,
     /// The text from the cursor on, invalid bytes replaced; or the bytes in base64.
     pub log: String,
+    /// When, and from which stream, the bytes from the cursor on came.
+    pub records: Vec<LogRecord>,
     /// Where the next page starts.
     pub next_cursor: u64,
     /// Nothing will follow.
@@ -156,25 +161,34 @@ async fn page(app: &App, row: RunRow, read: ReadLog) -> Result<LogPage, Failure>
     let (id, cursor) = (row.run.id, read.cursor);
     let most = u64::from(read.max_bytes.clamp(LEAST_PAGE, MOST_PAGE));
     let to = cursor.saturating_add(most).min(row.log_end);
-    let bytes = store::logs::read(&app.store, id, cursor, to).await?;
-    let ends_here = is_whole(&row) && cursor.saturating_add(bytes.len() as u64) >= row.log_end;
+    let part = store::logs::read(&app.store, id, cursor, to).await?;
+    let removed = row.log_removed_at.is_some();
+    let read_to = cursor.saturating_add(part.bytes.len() as u64);
+    let ends_here = removed || (is_whole(&row) && read_to >= row.log_end);
     let (log, used) = if read.exact {
-        (STANDARD.encode(&bytes), bytes.len())
+        (STANDARD.encode(&part.bytes), part.bytes.len())
     } else {
-        decode(&bytes, ends_here)
+        decode(&part.bytes, ends_here)
     };
     let tail = tail(app, &row).await?;
+    let next_cursor = if removed {
+        row.log_end
+    } else {
+        cursor.saturating_add(used as u64)
+    };
     Ok(LogPage {
         run: view(row, &tail),
         log,
-        next_cursor: cursor.saturating_add(used as u64),
+        records: part.records,
+        next_cursor,
         done: ends_here,
     })
 }
 
 async fn tail(app: &App, row: &RunRow) -> Result<Vec<u8>, Failure> {
     let from = row.log_end.saturating_sub(TAIL_BYTES);
-    Ok(store::logs::read(&app.store, row.run.id, from, row.log_end).await?)
+    let read = store::logs::read(&app.store, row.run.id, from, row.log_end).await?;
+    Ok(read.bytes)
 }
 
 /// Whether every byte the run will ever have is here.
@@ -231,6 +245,7 @@ fn view(row: RunRow, tail: &[u8]) -> RunView {
         host_id: row.host_id,
         log_bytes: row.log_end,
         log_tail: tail_text(tail),
+        log_removed_at: row.log_removed_at,
         as_of: row.as_of,
     }
 }

@@ -81,6 +81,10 @@ pub struct Config {
     pub max_autonomy: Autonomy,
     /// The program started as `<program> supervise <run-dir>`; none is this program itself.
     pub supervisor: Option<PathBuf>,
+    /// For how long the logs of runs are kept here once they are delivered.
+    pub logs: Logs,
+    /// From when on this machine takes no new work for want of space.
+    pub disk: Disk,
     /// Environment of every run, below the automation's own.
     pub env: BTreeMap<String, String>,
     /// When a run is ended, besides its own time limit.
@@ -117,6 +121,47 @@ impl Default for RunLimits {
     }
 }
 
+/// How long delivered logs stay on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Days a delivered log stays. Default 14.
+    pub keep_days: u32,
+    /// MiB of delivered logs that stay; the oldest beyond it go. Default 5120.
+    pub keep_mb: u64,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            keep_days: 14,
+            keep_mb: 5 << 10,
+        }
+    }
+}
+
+/// The watermark: a volume that is fuller than this and has not enough left stops new work.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disk {
+    /// Per cent of a volume's bytes in use (1..=100; 100 never stops anything). Default 80.
+    pub used_percent: u8,
+    /// Per cent of a volume's inodes in use (1..=100). Default 70.
+    pub inodes_percent: u8,
+    /// With so many MiB free a volume counts as having space, however full it is. Default 2048.
+    pub enough_free_mb: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            used_percent: 80,
+            inodes_percent: 70,
+            enough_free_mb: 2 << 10,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -126,6 +171,8 @@ impl Default for Config {
             max_runs: 2,
             max_autonomy: Autonomy::Edits,
             supervisor: None,
+            logs: Logs::default(),
+            disk: Disk::default(),
             env: BTreeMap::new(),
             limits: RunLimits::default(),
         }
@@ -207,6 +254,14 @@ impl Config {
                 return Err(refuse(key, "is 0; it must be 1 or more".to_owned()));
             }
         }
+        for (key, percent) in [
+            ("disk.used_percent", self.disk.used_percent),
+            ("disk.inodes_percent", self.disk.inodes_percent),
+        ] {
+            if !(1..=100).contains(&percent) {
+                return Err(refuse(key, format!("is {percent}; it must be 1 to 100")));
+            }
+        }
         if let Some(name) = self.env.keys().find(|name| !is_env_name(name)) {
             let problem = format!("holds `{name}`, which is not a name of an environment variable");
             return Err(refuse("env", problem));
@@ -259,7 +314,9 @@ mod tests {
         let config = parse(
             "projects_root = '~/code'\nworktrees_root = '/fast/trees'\nallowed_roots = ['~/code', '/srv']\n\
              max_runs = 5\nmax_autonomy = 'full'\nsupervisor = '/opt/hostler'\n[env]\nLANG = 'C'\n\
-             [limits]\nidle_minutes = 5\nasks_minutes = 1\nlog_mb = 8\nmemory_mb = 4096\nfree_mb = 0\n",
+             [limits]\nidle_minutes = 5\nasks_minutes = 1\nlog_mb = 8\nmemory_mb = 4096\nfree_mb = 0\n\
+             [logs]\nkeep_days = 3\nkeep_mb = 100\n[disk]\nused_percent = 95\ninodes_percent = 99\n\
+             enough_free_mb = 1\n",
         )
         .unwrap();
         assert_eq!(config.projects_root, Path::new("/home/ada/code"));
@@ -276,6 +333,12 @@ mod tests {
         assert_eq!((limits.idle_minutes, limits.asks_minutes), (5, 1));
         assert_eq!((limits.log_mb, limits.free_mb), (8, 0));
         assert_eq!(limits.memory_mb, Some(4096));
+        assert_eq!((config.logs.keep_days, config.logs.keep_mb), (3, 100));
+        assert_eq!(config.disk.used_percent, 95);
+        assert_eq!(
+            (config.disk.inodes_percent, config.disk.enough_free_mb),
+            (99, 1)
+        );
     }
 
     #[test]
@@ -287,6 +350,8 @@ mod tests {
             ("[limits]\nlog_mb = 0", "limits.log_mb"),
             ("[limits]\nmemory_gb = 1", "memory_gb"),
             ("max_autonomy = 'yolo'", "yolo"),
+            ("[logs]\nkeep_day = 1", "keep_day"),
+            ("[disk]\nused_percent = 0", "disk.used_percent"),
             ("[env]\n'A=B' = '1'", "A=B"),
             ("max_runs = ", "line 1"),
         ] {

@@ -16,7 +16,9 @@ use crate::runs::task::Runs;
 use crate::store::Tx;
 use crate::store::commands::{self, Outcome};
 use crate::store::runs::LogState as LogRow;
-use crate::{Context, announce, automations, clock, enrol, host, logs, projects, workspaces};
+use crate::{
+    Context, announce, automations, clock, enrol, host, logs, projects, space, workspaces,
+};
 
 /// Replies that need not be kept for ever are kept this long.
 const KEEP_REPLIES_MS: i64 = 10 * 60_000;
@@ -221,7 +223,10 @@ impl Local for Dispatch {
 
     async fn load(&self) -> HostLoad {
         let running = self.context.store.running_runs().await.unwrap_or(0);
-        host::load(self.context.layout.home(), running)
+        HostLoad {
+            low_space: space::low(&self.context),
+            ..host::load(self.context.layout.home(), running)
+        }
     }
 }
 

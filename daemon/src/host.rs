@@ -104,6 +104,7 @@ pub fn load(data: &Path, running_runs: u32) -> HostLoad {
         disk_free_bytes,
         disk_total_bytes,
         running_runs,
+        low_space: None,
     }
 }
 

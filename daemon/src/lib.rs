@@ -24,6 +24,7 @@ pub mod reconcile;
 pub mod runs;
 pub mod scheduler;
 pub mod setup;
+pub mod space;
 pub mod store;
 pub mod supervisor;
 pub mod watch;

@@ -2,23 +2,29 @@
 //! commands and the files to copy from the main checkout.
 //!
 //! Invariant: finding out changes nothing and runs nothing. `.hostler/config.json` is looked for
-//! first, then `.superset/config.json`; the worktree's file stands before the repository's, a
-//! `config.local.json` beside it overlays key by key, and scripts are used where no config is.
+//! first, then `.superset/config.json`; the worktree's file stands before the repository's, the
+//! nearest `config.local.json` of the same folder overlays key by key, and scripts are used where no
+//! config is.
+
+mod config;
+mod copy;
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
 use hostler_proto::command::SetupReport;
 use hostler_proto::ids::WorkspaceId;
-use serde::Deserialize;
+
+pub use copy::copy;
 
 /// How long setup may take in all.
 pub const SETUP_LIMIT: Duration = Duration::from_secs(600);
 /// How long teardown may take in all.
 pub const TEARDOWN_LIMIT: Duration = Duration::from_secs(60);
 
+/// Folders a project's config may lie in, ours first.
 const FOLDERS: [&str; 2] = [".hostler", ".superset"];
 
 /// What a project asks for.
@@ -28,13 +34,37 @@ pub struct Setup {
     pub setup: Vec<String>,
     /// Shell commands before the workspace goes.
     pub teardown: Vec<String>,
-    /// Paths relative to the repository, copied from the main checkout when they exist there.
-    pub copy: Vec<PathBuf>,
+    /// Paths relative to the repository, copied from the main checkout; `*`, `?`, `[ab]` and `**`
+    /// stand for what they do in a shell.
+    pub copy: Vec<String>,
     /// The folder commands run in, relative to the workspace.
     pub cwd: PathBuf,
+    /// What was left aside, one sentence each.
+    pub warnings: Vec<String>,
 }
 
-/// Why a project's wishes cannot be read.
+impl Setup {
+    /// The folder commands run in: inside the workspace, also when links are followed.
+    pub fn folder(&self, workspace: &Path) -> Result<PathBuf, SetupError> {
+        let folder = workspace.join(&self.cwd);
+        let outside = || SetupError::Outside {
+            named: self.cwd.display().to_string(),
+            workspace: workspace.to_owned(),
+        };
+        let (Ok(real), Ok(root)) = (folder.canonicalize(), workspace.canonicalize()) else {
+            return Err(SetupError::NoFolder { folder });
+        };
+        if !real.starts_with(root) {
+            return Err(outside());
+        }
+        if !real.is_dir() {
+            return Err(SetupError::NoFolder { folder });
+        }
+        Ok(folder)
+    }
+}
+
+/// Why a project's wishes cannot be met.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The file cannot be read.
@@ -45,7 +75,7 @@ pub enum SetupError {
         /// The system's words.
         source: std::io::Error,
     },
-    /// Not JSON, or not of the right shape.
+    /// Not JSON.
     #[error("{} cannot be used: {source}", .path.display())]
     Invalid {
         /// Which.
@@ -53,13 +83,29 @@ pub enum SetupError {
         /// The parser's words.
         source: serde_json::Error,
     },
-    /// A path that leaves the workspace.
-    #[error("{} names '{}', which is not a path inside the repository", .path.display(), .named.display())]
-    Outside {
+    /// A key that is not known, or a value that makes no sense.
+    #[error("{} cannot be used: `{key}` {problem}", .path.display())]
+    Value {
         /// Which.
         path: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// The folder for commands lies elsewhere by way of a link.
+    #[error("`cwd` of the project's setup config is '{named}', which leads out of the workspace {}", .workspace.display())]
+    Outside {
         /// What it names.
-        named: PathBuf,
+        named: String,
+        /// The workspace.
+        workspace: PathBuf,
+    },
+    /// The folder for commands is not there.
+    #[error("the setup folder {} does not exist; correct `cwd` in the project's setup config", .folder.display())]
+    NoFolder {
+        /// Which.
+        folder: PathBuf,
     },
 }
 
@@ -93,54 +139,15 @@ pub trait Supervise: Send + Sync {
 
 /// Finds what the project asks for in the workspace at `workspace`, whose main checkout is `root`.
 pub fn find(workspace: &Path, root: &Path) -> Result<Setup, SetupError> {
-    for place in [workspace, root] {
+    let places = [workspace, root];
+    for place in places {
         for folder in FOLDERS {
-            let dir = place.join(folder);
-            if let Some(config) = Config::load(&dir)? {
-                return config.into_setup(&dir);
+            if let Some(found) = config::load(place, folder, places)? {
+                return Ok(found);
             }
         }
     }
     Ok(scripts(workspace, root))
-}
-
-/// Copies what `copy` names from the main checkout, where it exists there and not yet here.
-/// Gives the paths that could not be copied, with the reason.
-pub fn copy(setup: &Setup, root: &Path, workspace: &Path) -> Vec<String> {
-    let mut problems = Vec::new();
-    for path in &setup.copy {
-        let (from, to) = (root.join(path), workspace.join(path));
-        if let Err(error) = copy_tree(&from, &to) {
-            problems.push(format!("{} was not copied: {error}", path.display()));
-        }
-    }
-    problems
-}
-
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    let meta = match from.symlink_metadata() {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if meta.is_dir() {
-        std::fs::create_dir_all(to)?;
-        for entry in from.read_dir()? {
-            let entry = entry?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        return Ok(());
-    }
-    if to.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    if meta.is_symlink() {
-        return std::os::unix::fs::symlink(from.read_link()?, to);
-    }
-    std::fs::copy(from, to).map(drop)
 }
 
 fn scripts(workspace: &Path, root: &Path) -> Setup {
@@ -166,100 +173,6 @@ fn scripts(workspace: &Path, root: &Path) -> Setup {
 /// A path as one word of a shell command.
 fn quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
-
-/// The file as written. Keys we do not use (`run`) are for other programs.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    setup: Vec<String>,
-    teardown: Vec<String>,
-    copy: Vec<PathBuf>,
-    cwd: PathBuf,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Overlay {
-    setup: Option<Change>,
-    teardown: Option<Change>,
-    copy: Option<Vec<PathBuf>>,
-    cwd: Option<PathBuf>,
-}
-
-/// A list that replaces, or what goes around the list that is there.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Change {
-    Instead(Vec<String>),
-    Around {
-        #[serde(default)]
-        before: Vec<String>,
-        #[serde(default)]
-        after: Vec<String>,
-    },
-}
-
-impl Change {
-    fn apply(self, list: &mut Vec<String>) {
-        match self {
-            Self::Instead(all) => *list = all,
-            Self::Around { before, after } => {
-                let middle = std::mem::replace(list, before);
-                list.extend(middle);
-                list.extend(after);
-            }
-        }
-    }
-}
-
-impl Config {
-    fn load(dir: &Path) -> Result<Option<Self>, SetupError> {
-        let config: Option<Self> = read(&dir.join("config.json"))?;
-        let overlay: Option<Overlay> = read(&dir.join("config.local.json"))?;
-        let (mut config, overlay) = match (config, overlay) {
-            (None, None) => return Ok(None),
-            (config, overlay) => (config.unwrap_or_default(), overlay.unwrap_or_default()),
-        };
-        if let Some(change) = overlay.setup {
-            change.apply(&mut config.setup);
-        }
-        if let Some(change) = overlay.teardown {
-            change.apply(&mut config.teardown);
-        }
-        config.copy = overlay.copy.unwrap_or(config.copy);
-        config.cwd = overlay.cwd.unwrap_or(config.cwd);
-        Ok(Some(config))
-    }
-
-    fn into_setup(self, dir: &Path) -> Result<Setup, SetupError> {
-        for named in self.copy.iter().chain([&self.cwd]) {
-            let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-            if !named.components().all(inside) {
-                return Err(SetupError::Outside {
-                    path: dir.join("config.json"),
-                    named: named.clone(),
-                });
-            }
-        }
-        Ok(Setup {
-            setup: self.setup,
-            teardown: self.teardown,
-            copy: self.copy,
-            cwd: self.cwd,
-        })
-    }
-}
-
-fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, SetupError> {
-    let path = path.to_owned();
-    match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| SetupError::Invalid { path, source }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SetupError::Unreadable { path, source }),
-    }
 }
 
 #[cfg(test)]
@@ -323,43 +236,89 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named() {
+    fn a_local_file_that_git_ignores_counts_from_the_main_checkout() {
         let places = Places::new();
-        for (text, word) in [
-            ("{", "EOF"),
-            (r#"{"setup": "one"}"#, "sequence"),
-            (r#"{"copy": ["../secret"]}"#, "../secret"),
-            (r#"{"cwd": "/etc"}"#, "/etc"),
-        ] {
-            places.write("tree/.hostler/config.json", text);
-            let error = places.find().unwrap_err().to_string();
-            assert!(
-                error.contains(word) && error.contains("config.json"),
-                "{error}"
-            );
+        places.write("tree/.hostler/config.json", r#"{"setup": ["a"]}"#);
+        let local = |word: &str| format!(r#"{{"setup": {{"after": ["{word}"]}}}}"#);
+        places.write("root/.hostler/config.local.json", &local("root"));
+        places.write("tree/.superset/config.local.json", &local("no"));
+        assert_eq!(places.find().unwrap().setup, ["a", "root"]);
+        places.write("tree/.hostler/config.local.json", &local("tree"));
+        assert_eq!(places.find().unwrap().setup, ["a", "tree"]);
+    }
+
+    #[test]
+    fn the_folder_for_commands_is_inside_the_workspace() {
+        let places = Places::new();
+        places.write("tree/web/x", "");
+        places.write("outside/x", "");
+        let tree = places.dir.path().join("tree");
+        std::os::unix::fs::symlink("../outside", tree.join("link")).unwrap();
+        let at = |cwd: &str| {
+            let setup = Setup {
+                cwd: cwd.into(),
+                ..Setup::default()
+            };
+            setup.folder(&tree).map_err(|error| error.to_string())
+        };
+        assert_eq!(at("").unwrap(), tree.join(""));
+        assert_eq!(at("web").unwrap(), tree.join("web"));
+        assert!(at("link").unwrap_err().contains("leads out of"));
+        for missing in ["missing", "web/x"] {
+            assert!(at(missing).unwrap_err().contains("does not exist"));
         }
     }
 
     #[test]
-    fn listed_files_are_copied_and_nothing_is_overwritten() {
+    fn what_cannot_be_used_is_named() {
         let places = Places::new();
-        places.write("root/.env", "SECRET=1");
-        places.write("root/conf/deep/x", "x");
-        places.write("tree/conf/deep/x", "mine");
-        places.write("root/conf/deep/y", "y");
-        let setup = Setup {
-            copy: vec![".env".into(), "conf".into(), "missing".into()],
-            ..Setup::default()
-        };
-        let (root, tree) = (
-            places.dir.path().join("root"),
-            places.dir.path().join("tree"),
+        for (text, words) in [
+            ("{", vec!["EOF"]),
+            ("[]", vec!["must be an object"]),
+            (r#"{"setup": "one"}"#, vec!["`setup`", "a string"]),
+            (r#"{"setup": ["a", 1]}"#, vec!["`setup[1]`", "a number"]),
+            (
+                r#"{"teardown": {"before": ["a"]}}"#,
+                vec!["`teardown`", "config.local.json"],
+            ),
+            (r#"{"copy": ["../secret"]}"#, vec!["`copy[0]`", "../secret"]),
+            (r#"{"copy": ["."]}"#, vec!["`copy[0]`"]),
+            (r#"{"copy": [".git/config"]}"#, vec!["`copy[0]`", ".git"]),
+            (r#"{"cwd": "/etc"}"#, vec!["`cwd`", "/etc"]),
+            (r#"{"cwd": ["web"]}"#, vec!["`cwd`", "a list"]),
+            (r#"{"run": "x"}"#, vec!["`run`"]),
+            (
+                r#"{"setpu": []}"#,
+                vec!["`setpu`", "setup, teardown, run, copy, cwd"],
+            ),
+        ] {
+            places.write("tree/.hostler/config.json", text);
+            let error = places.find().unwrap_err().to_string();
+            for word in words.iter().chain(&["tree/.hostler/config.json"]) {
+                assert!(error.contains(word), "{text}: {error}");
+            }
+        }
+        places.write("tree/.hostler/config.json", "{}");
+        places.write(
+            "tree/.hostler/config.local.json",
+            r#"{"setup": {"befor": []}}"#,
         );
-        assert_eq!(copy(&setup, &root, &tree), Vec::<String>::new());
-        let text = |path: &str| std::fs::read_to_string(tree.join(path)).unwrap();
-        assert_eq!(
-            (text(".env"), text("conf/deep/x"), text("conf/deep/y")),
-            ("SECRET=1".into(), "mine".into(), "y".into())
+        let error = places.find().unwrap_err().to_string();
+        assert!(
+            error.contains("config.local.json") && error.contains("`setup.befor`"),
+            "{error}"
         );
+    }
+
+    #[test]
+    fn keys_of_another_program_are_left_aside_and_told() {
+        let places = Places::new();
+        places.write(
+            "tree/.superset/config.json",
+            r#"{"setup": ["a"], "theme": 1}"#,
+        );
+        let setup = places.find().unwrap();
+        assert_eq!(setup.setup, ["a"]);
+        assert!(setup.warnings[0].contains("`theme`"), "{setup:?}");
     }
 }

@@ -1,12 +1,14 @@
 //! The command line as people type it.
 
-use std::net::SocketAddr;
+mod serving;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::Connection;
 use crate::failure::EXIT_CODES;
+pub(crate) use serving::{ServerArgs, UpArgs};
 
 const EXAMPLES: &str = "Examples:
   hostler up                                             everything on this machine
@@ -71,29 +73,6 @@ pub(crate) enum Command {
     Schedule(ScheduleCommand),
     /// What is going on: hosts, next runs, recent runs
     Status,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct UpArgs {
-    /// Port on 127.0.0.1
-    #[arg(long, default_value_t = 4880)]
-    pub(crate) port: u16,
-    /// Name of this machine as a host [default: its host name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) host_name: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServerArgs {
-    /// Port on 127.0.0.1
-    #[arg(long, default_value_t = 4880, conflicts_with = "listen")]
-    pub(crate) port: u16,
-    /// Address to listen on, for a control plane that other machines reach
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// URL by which clients and hosts reach it [default: http://ADDRESS:PORT]
-    #[arg(long, value_name = "URL")]
-    pub(crate) public_url: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -32,6 +32,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
             home: home.clone(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
             public_url: None,
+            keep_logs: args.keep.wanted(),
         };
         let plane = open(config).await?;
         let url = plane.url().to_owned();
@@ -72,6 +73,7 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
             home: home.clone(),
             listen,
             public_url: args.public_url.clone(),
+            keep_logs: args.keep.wanted(),
         })
         .await?;
         let key = plane.enrolment_key().await.map_err(told)?;

@@ -23,6 +23,9 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
     output::line(&format!("Control plane {url}"))?;
     for host in hosts.as_array().into_iter().flatten() {
         output::line(&host_line(host))?;
+        for warning in host["warnings"].as_array().into_iter().flatten() {
+            output::line(&format!("        {}", output::cell(warning)))?;
+        }
     }
     let count = |list: &Value| list.as_array().map_or(0, Vec::len);
     output::line(&format!(

@@ -47,7 +47,7 @@ pub struct AgentFacts {
 }
 
 /// Readings carried by each heartbeat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostLoad {
     /// One-minute load average.
     pub load_1m: f32,
@@ -59,4 +59,7 @@ pub struct HostLoad {
     pub disk_total_bytes: u64,
     /// Agent runs going on.
     pub running_runs: u32,
+    /// Why the host takes no new work for want of disk space, in a sentence with figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_space: Option<String>,
 }

@@ -98,6 +98,8 @@ pub enum SkipReason {
     Missed,
     /// The host had no place in time.
     HostBusy,
+    /// The host's disk was too full to start anything.
+    DiskFull,
     /// The automation was deleted or moved away while the run was queued.
     Deleted,
 }
@@ -234,6 +236,7 @@ impl SkipReason {
             Self::Paused => "paused",
             Self::Missed => "missed",
             Self::HostBusy => "host_busy",
+            Self::DiskFull => "disk_full",
             Self::Deleted => "deleted",
         }
     }

@@ -20,6 +20,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod endurance;
 #[cfg(test)]
 mod history;
@@ -35,6 +37,8 @@ mod runs;
 mod schedule_input;
 #[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod space;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

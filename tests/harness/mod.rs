@@ -7,6 +7,7 @@
 
 mod agents;
 mod clients;
+mod cutter;
 mod home;
 mod http;
 mod mcp;
@@ -19,6 +20,7 @@ mod wait;
 
 pub(crate) use agents::{set_run_environment, settle_agent, wait_for_agent};
 pub(crate) use clients::{ask_claude, claude_environment, client, client_folder};
+pub(crate) use cutter::Cutter;
 pub(crate) use home::{Home, free_port};
 pub(crate) use http::Http;
 pub(crate) use mcp::{Era, Mcp};

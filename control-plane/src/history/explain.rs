@@ -107,6 +107,9 @@ fn skipped(reason: SkipReason, count: u32, known: Known<'_>) -> String {
              catch-up policy none or only a newer instant runs for {them}"
         ),
         SkipReason::HostBusy => format!("not run: host {host} had no free place for {them} in time"),
+        SkipReason::DiskFull => format!(
+            "not run: host {host} was too low on disk space to start {them}; hosts_list has the figures"
+        ),
         SkipReason::Deleted if known.deleted => {
             "not run: the automation was deleted before it started".to_owned()
         }

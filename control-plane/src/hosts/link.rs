@@ -2,7 +2,8 @@
 //! session and the catalog.
 //!
 //! Frames are taken one after another and each is committed before it is acknowledged, so a host
-//! never sends faster than the catalog stores. Reading and writing go on side by side.
+//! never sends faster than the catalog stores. Log frames that are there already are committed
+//! together: waiting for the disk once is what bounds a log's throughput. Reading and writing go on side by side.
 
 mod desired;
 mod wire;
@@ -31,6 +32,9 @@ use crate::{App, clock};
 pub use desired::Desired;
 use wire::{Wire, Woken};
 
+/// Log bytes committed together; less than what a host may have unacknowledged, so that it goes on
+/// sending meanwhile.
+const LOG_BATCH: usize = 512 << 10;
 /// Requests waiting to be handed to the session.
 const QUEUE: usize = 64;
 /// How long a host waits for its turn to be admitted.
@@ -66,6 +70,7 @@ pub(super) async fn serve(app: App, socket: Socket, place: OwnedSemaphorePermit)
         waiting: BTreeMap::new(),
         probes: Vec::new(),
         watched: BTreeMap::new(),
+        log_frames: Vec::new(),
         desired: Desired::default(),
         events_acked: 0,
         applied: None,
@@ -88,6 +93,8 @@ struct Link {
     waiting: BTreeMap<CommandId, Vec<Waiting>>,
     probes: Vec<oneshot::Sender<bool>>,
     watched: BTreeMap<RunId, u64>,
+    /// Log frames that are not committed yet.
+    log_frames: Vec<LogFrame>,
     desired: Desired,
     /// Every event of the host up to here is stored.
     events_acked: u64,
@@ -115,13 +122,33 @@ impl Link {
         while !self.wire.over {
             let woken = self.next().await;
             self.handle(woken);
-            while let Some(event) = self.wire.session.poll_event() {
-                self.happened(event).await;
+            self.take_events().await;
+            while self.wants_more_log()
+                && let Some(woken) = self.wire.frame_at_hand()
+            {
+                self.handle(woken);
+                self.take_events().await;
             }
+            self.commit_logs().await;
             self.push_desired().await;
             self.wire.fill().await;
         }
         self.wire.farewell().await;
+    }
+
+    async fn take_events(&mut self) {
+        while let Some(event) = self.wire.session.poll_event() {
+            if !matches!(event, ControlEvent::Log(_)) {
+                // In the order they came: the end of a log follows its bytes.
+                self.commit_logs().await;
+            }
+            self.happened(event).await;
+        }
+    }
+
+    fn wants_more_log(&self) -> bool {
+        let bytes: usize = self.log_frames.iter().map(|frame| frame.bytes.len()).sum();
+        bytes > 0 && bytes < LOG_BATCH && !self.wire.over
     }
 
     async fn next(&mut self) -> Woken {
@@ -216,7 +243,7 @@ impl Link {
             }
             ControlEvent::SyncWanted(wanted) => self.desired.wanted(&wanted),
             ControlEvent::Events { prev, items } => self.events(prev, items).await,
-            ControlEvent::Log(frame) => self.log(frame).await,
+            ControlEvent::Log(frame) => self.log_frames.push(frame),
             ControlEvent::LogFinal(last) => self.log_final(last).await,
             ControlEvent::Probed(alive) => {
                 for probe in self.probes.drain(..) {
@@ -292,7 +319,7 @@ impl Link {
         let Some(joined) = self.joined else { return };
         self.app
             .hosts
-            .note(joined.host, joined.number, load, skew_ms);
+            .note(joined.host, joined.number, load.clone(), skew_ms);
         if skew_ms.abs() > super::CLOCK_OFF_MS && !self.skew_told {
             self.skew_told = true;
             tracing::warn!(host = %joined.host, skew_ms, "the host's clock is off; its schedules fire by it");
@@ -331,15 +358,19 @@ impl Link {
         self.or_start_over(stored);
     }
 
-    async fn log(&mut self, frame: LogFrame) {
-        let Some(joined) = self.joined else { return };
-        let (run, offset) = (frame.run_id, frame.offset);
-        let stored = ingest::log_bytes(&self.app, joined.host, run, offset, &frame.bytes).await;
-        if let Some(ack) = self.or_start_over(stored) {
-            if ack.offset < offset {
-                self.wire.session.log_resend(run, ack.offset);
+    /// Commits the log frames that came, then acknowledges them.
+    async fn commit_logs(&mut self) {
+        let frames = std::mem::take(&mut self.log_frames);
+        let Some(joined) = self.joined.filter(|_| !frames.is_empty()) else {
+            return;
+        };
+        let stored = ingest::log_frames(&self.app, joined.host, &frames).await;
+        for one in self.or_start_over(stored).unwrap_or_default() {
+            if one.gap {
+                self.wire.session.log_resend(one.run_id, one.ack.offset);
             } else {
-                self.wire.session.log_stored(run, ack.offset, ack.complete);
+                let (offset, complete) = (one.ack.offset, one.ack.complete);
+                self.wire.session.log_stored(one.run_id, offset, complete);
             }
         }
     }

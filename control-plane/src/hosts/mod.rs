@@ -40,7 +40,7 @@ pub use registry::Hosts;
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// A host that is connected now.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Presence {
     /// Since when.
     pub since: UtcMillis,

@@ -143,7 +143,7 @@ impl Hosts {
     }
 
     pub(super) fn presence(&self, host: HostId) -> Option<Presence> {
-        self.links().get(&host).map(|link| link.presence)
+        self.links().get(&host).map(|link| link.presence.clone())
     }
 
     pub(super) fn count(&self) -> usize {
@@ -177,7 +177,7 @@ impl Hosts {
         if let Some(link) = self.links().get_mut(&host)
             && link.number == number
         {
-            link.presence.load = load.or(link.presence.load);
+            link.presence.load = load.or(link.presence.load.take());
             link.presence.skew_ms = skew_ms;
         }
     }

@@ -42,6 +42,10 @@ impl<'r> Columns<'r> {
         self.get(column)
     }
 
+    pub(super) fn maybe_bytes(self, column: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(column)
+    }
+
     pub(super) fn number(self, column: &str) -> Result<i64, StoreError> {
         self.get(column)
     }

@@ -18,6 +18,8 @@ pub struct RunRow {
     pub log_end: u64,
     /// Size of the whole log, once its host has stated it and it was checked.
     pub log_size: Option<u64>,
+    /// When its log's bytes were thrown away here to make room.
+    pub log_removed_at: Option<UtcMillis>,
     /// When the host last told of it, or when it was asked for.
     pub as_of: UtcMillis,
 }
@@ -64,7 +66,7 @@ pub async fn newest(
     limit: u32,
 ) -> Result<Vec<RunRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
          FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
          WHERE r.org_id = $1 AND r.automation_id = $2 \
          ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC LIMIT $3",
@@ -100,7 +102,7 @@ pub async fn by_id(
     id: RunId,
 ) -> Result<Option<RunRow>, StoreError> {
     let row = sqlx::query(
-        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
          FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
          WHERE r.org_id = $1 AND r.automation_id = $2 AND r.id = $3",
     )
@@ -121,7 +123,7 @@ pub async fn of_owner(
     id: RunId,
 ) -> Result<Option<RunRow>, StoreError> {
     let row = sqlx::query(
-        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size \
+        "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
          FROM runs r JOIN automations a ON a.id = r.automation_id \
          LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
          WHERE r.org_id = $1 AND a.owner_id = $2 AND r.id = $3",
@@ -251,6 +253,7 @@ fn run(columns: Columns<'_>) -> Result<RunRow, StoreError> {
         host_id: columns.parsed("host_id")?,
         log_end: columns.count("log_end")?,
         log_size: size.and_then(|size| u64::try_from(size).ok()),
+        log_removed_at: columns.maybe_time("removed_at")?,
         as_of: columns.time("as_of")?,
     })
 }

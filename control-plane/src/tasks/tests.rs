@@ -20,6 +20,7 @@ impl World {
             home: home.path().to_owned(),
             listen: ([127, 0, 0, 1], 0).into(),
             public_url: None,
+            keep_logs: crate::config::KeepLogs::default(),
         };
         let plane = crate::open(config).await.unwrap();
         let (org, owner) = store::members::first_owner(&plane.app().store)

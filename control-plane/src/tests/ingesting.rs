@@ -4,6 +4,8 @@ use hostler_proto::automation::{AutomationStatus, StopReason};
 use hostler_proto::run::SkipReason;
 use serde_json::json;
 
+use hostler_proto::frame::log::{LogRecord, LogStream};
+
 use super::*;
 use crate::ingest::{self, EventsAck, LogAck, Stated, StatedRun};
 
@@ -222,7 +224,7 @@ async fn log_bytes_arrive_once_in_whatever_pieces() {
     let id = run(1, automation, RunState::Queued).id;
     let whole: Vec<u8> = (0..=255).cycle().take(1000).collect();
     let send = async |from: usize, to: usize| {
-        let sent = ingest::log_bytes(app, host, id, from as u64, &whole[from..to]).await;
+        let sent = log_bytes(app, host, id, from as u64, &whole[from..to]).await;
         sent.unwrap()
     };
     assert_eq!(send(0, 100).await, log_ack(100, false));
@@ -238,8 +240,89 @@ async fn log_bytes_arrive_once_in_whatever_pieces() {
     assert_eq!(send(0, 1000).await, log_ack(1000, true));
     let again = ingest::log_final(app, host, id, 1000, crc).await.unwrap();
     assert_eq!(again, log_ack(1000, true));
-    let read = store::logs::read(&app.store, id, 0, 5000).await.unwrap();
+    let read = store::logs::read(&app.store, id, 0, 5000)
+        .await
+        .unwrap()
+        .bytes;
     assert_eq!(read, whole);
+}
+
+#[tokio::test]
+async fn frames_that_come_together_are_one_answer_for_each_log() {
+    let catalog = Catalog::new().await;
+    let (app, host) = (&catalog.app, catalog.host);
+    let (one, two) = (RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2)));
+    let frame = |run_id, offset, bytes: &[u8]| LogFrame {
+        run_id,
+        offset,
+        bytes: bytes.to_vec(),
+        records: Vec::new(),
+    };
+    let frames = [
+        frame(one, 0, b"abc"),
+        frame(two, 0, b"x"),
+        frame(one, 2, b"cde"),
+        frame(two, 5, b"lost"),
+        frame(one, 5, b"f"),
+    ];
+    let stored = ingest::log_frames(app, host, &frames).await.unwrap();
+    let seen: Vec<_> = stored
+        .iter()
+        .map(|one| (one.run_id, one.ack.offset, one.gap))
+        .collect();
+    assert_eq!(seen, [(one, 6, false), (two, 1, true)]);
+    let read = store::logs::read(&app.store, one, 0, 9).await.unwrap();
+    assert_eq!(read.bytes, b"abcdef");
+}
+
+#[tokio::test]
+async fn a_large_log_is_packed_and_keeps_its_bytes_and_times() {
+    let catalog = Catalog::new().await;
+    let (app, host, id) = (&catalog.app, catalog.host, RunId(Uuid::from_u128(1)));
+    let whole: Vec<u8> = (0..200_000_u32)
+        .flat_map(|n| format!("{n}\n").into_bytes())
+        .collect();
+    let (part, mut offset) = (50_000, 0);
+    for (number, bytes) in whole.chunks(part).enumerate() {
+        let record = |len: usize, stream| LogRecord {
+            len: u32::try_from(len).unwrap(),
+            at: START.plus_ms(i64::try_from(number).unwrap()),
+            stream,
+        };
+        let records = vec![
+            record(10, LogStream::Err),
+            record(bytes.len() - 10, LogStream::Out),
+        ];
+        let frame = LogFrame {
+            run_id: id,
+            offset,
+            bytes: bytes.to_vec(),
+            records,
+        };
+        let stored = ingest::log_frames(app, host, &[frame]).await.unwrap();
+        offset = stored[0].ack.offset;
+        let tail = store::logs::read(&app.store, id, offset - 9, offset).await;
+        assert!(whole.starts_with(&whole[..usize::try_from(offset).unwrap()]));
+        assert_eq!(tail.unwrap().bytes, bytes[bytes.len() - 9..]);
+    }
+    let crc = crc32fast::hash(&whole);
+    let size = whole.len() as u64;
+    let done = ingest::log_final(app, host, id, size, crc).await.unwrap();
+    assert_eq!(done, log_ack(size, true));
+    let read = store::logs::read(&app.store, id, 0, size).await.unwrap();
+    assert_eq!(read.bytes, whole);
+    let fifth = store::logs::read(&app.store, id, 200_000, 200_020)
+        .await
+        .unwrap();
+    let seen: Vec<_> = fifth
+        .records
+        .iter()
+        .map(|record| (record.len, record.at, record.stream))
+        .collect();
+    let at = START.plus_ms(4);
+    assert_eq!(seen, [(10, at, LogStream::Err), (10, at, LogStream::Out)]);
+    let stored = store::logs::stored_bytes(&app.store).await.unwrap();
+    assert!(stored > 0 && stored < size / 3, "{stored} of {size}");
 }
 
 #[tokio::test]
@@ -247,15 +330,11 @@ async fn a_log_that_does_not_fit_its_checksum_is_wanted_again() {
     let catalog = Catalog::new().await;
     let (app, host) = (&catalog.app, catalog.host);
     let id = RunId(Uuid::from_u128(1));
-    ingest::log_bytes(app, host, id, 0, b"brokem")
-        .await
-        .unwrap();
+    log_bytes(app, host, id, 0, b"brokem").await.unwrap();
     let crc = crc32fast::hash(b"broken");
     let bad = ingest::log_final(app, host, id, 6, crc).await.unwrap();
     assert_eq!(bad, log_ack(0, false));
-    ingest::log_bytes(app, host, id, 0, b"broken")
-        .await
-        .unwrap();
+    log_bytes(app, host, id, 0, b"broken").await.unwrap();
     let good = ingest::log_final(app, host, id, 6, crc).await.unwrap();
     assert_eq!(good, log_ack(6, true));
 }
@@ -264,7 +343,7 @@ async fn a_log_that_does_not_fit_its_checksum_is_wanted_again() {
 async fn a_crash_between_log_frames_goes_on_from_the_last_commit() {
     let catalog = Catalog::new().await;
     let (host, id) = (catalog.host, RunId(Uuid::from_u128(1)));
-    ingest::log_bytes(&catalog.app, host, id, 0, b"hello ")
+    log_bytes(&catalog.app, host, id, 0, b"hello ")
         .await
         .unwrap();
     let catalog = catalog.crash().await;
@@ -278,7 +357,7 @@ async fn a_crash_between_log_frames_goes_on_from_the_last_commit() {
     };
     let hello = ingest::hello(&catalog.app, host, &stated).await.unwrap();
     assert_eq!(hello.logs, [(id, log_ack(6, false))]);
-    ingest::log_bytes(&catalog.app, host, id, 6, b"world")
+    log_bytes(&catalog.app, host, id, 6, b"world")
         .await
         .unwrap();
     let crc = crc32fast::hash(b"hello world");
@@ -297,14 +376,14 @@ async fn another_host_cannot_write_a_runs_log() {
     catalog.tell(&[Event::RunChanged(Box::new(record))]).await;
     let other = add_host(&catalog.app, &catalog.caller, "Other").await;
     // Said to be complete: a refusal would come back with every connection.
-    let bytes = ingest::log_bytes(&catalog.app, other, id, 0, b"x").await;
+    let bytes = log_bytes(&catalog.app, other, id, 0, b"x").await;
     assert_eq!(bytes.unwrap(), log_ack(1, true));
     let last = ingest::log_final(&catalog.app, other, id, 1, 7).await;
     assert_eq!(last.unwrap(), log_ack(1, true));
     let read = store::logs::read(&catalog.app.store, id, 0, 9)
         .await
         .unwrap();
-    assert_eq!(read, b"");
+    assert_eq!(read.bytes, b"");
 }
 
 #[tokio::test]

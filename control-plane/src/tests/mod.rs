@@ -3,6 +3,7 @@
 
 mod automating;
 mod ingesting;
+mod keeping;
 mod moving;
 mod reading;
 mod records;
@@ -13,6 +14,7 @@ mod tables;
 
 use hostler_proto::automation::Autonomy;
 use hostler_proto::event::Event;
+use hostler_proto::frame::log::LogFrame;
 use hostler_proto::host::{AgentFacts, HostFacts};
 use hostler_proto::ids::{AutomationId, HostId, OrgId, ProjectId, RunId, UserId, WorkspaceId};
 use hostler_proto::project::{Project, ProjectState};
@@ -78,6 +80,24 @@ impl Catalog {
         let made = crate::automations::create(&self.app, &self.caller, daily(name)).await;
         made.unwrap().automation.id
     }
+}
+
+/// Sends bytes of a run's log in one frame.
+async fn log_bytes(
+    app: &App,
+    host: HostId,
+    run_id: RunId,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<crate::ingest::LogAck, hostler_proto::error::Failure> {
+    let frame = LogFrame {
+        run_id,
+        offset,
+        bytes: bytes.to_vec(),
+        records: Vec::new(),
+    };
+    let stored = crate::ingest::log_frames(app, host, &[frame]).await?;
+    Ok(stored[0].ack)
 }
 
 async fn open_app(dir: &std::path::Path) -> App {

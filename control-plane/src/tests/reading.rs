@@ -5,7 +5,6 @@ use std::time::Duration;
 use hostler_proto::error::ErrorCode;
 
 use super::*;
-use crate::ingest;
 use crate::runs::{ReadLog, list, log};
 
 fn read(cursor: u64, max_bytes: u32) -> ReadLog {
@@ -28,7 +27,7 @@ async fn a_follower_misses_and_repeats_no_byte() {
     let whole = "zażółć gęślą jaźń 🦀\n".repeat(40);
     let (mut text, mut cursor) = (String::new(), 0);
     for (at, part) in whole.as_bytes().chunks(7).enumerate() {
-        let sent = ingest::log_bytes(
+        let sent = log_bytes(
             app,
             host,
             run(1, automation, RunState::Queued).id,
@@ -74,7 +73,7 @@ async fn a_finished_run_is_done_only_when_its_last_byte_is_here() {
         .tell(&[Event::RunChanged(Box::new(record.clone()))])
         .await;
     let (id, run_id) = (automation.to_string(), record.id.to_string());
-    ingest::log_bytes(app, catalog.host, record.id, 0, b"abc")
+    log_bytes(app, catalog.host, record.id, 0, b"abc")
         .await
         .unwrap();
     assert!(
@@ -83,7 +82,7 @@ async fn a_finished_run_is_done_only_when_its_last_byte_is_here() {
             .unwrap()
             .done
     );
-    ingest::log_bytes(app, catalog.host, record.id, 3, b"de\xe2")
+    log_bytes(app, catalog.host, record.id, 3, b"de\xe2")
         .await
         .unwrap();
     let page = log(app, caller, &id, &run_id, read(0, 100)).await.unwrap();
@@ -130,7 +129,7 @@ async fn ten_thousand_runs_are_listed_quickly() {
     app.store.commit(tx).await.unwrap();
     for number in 9_900..10_000 {
         let id = run(number, automation, RunState::Queued).id;
-        ingest::log_bytes(app, catalog.host, id, 0, &[b'x'; 5_000])
+        log_bytes(app, catalog.host, id, 0, &[b'x'; 5_000])
             .await
             .unwrap();
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::store::automations::Filter;
-use crate::store::logs::LogRow;
+use crate::store::logs::{Chunk, LogRow};
 
 #[tokio::test]
 async fn workspaces_go_from_asked_for_to_confirmed() {
@@ -222,12 +222,6 @@ async fn runs_and_logs_are_read_as_they_were_written() {
     let catalog = Catalog::new().await;
     let (store, org, host) = (&catalog.app.store, catalog.caller.org_id, catalog.host);
     let automation = catalog.automation("a").await;
-    let log = |end| LogRow {
-        host_id: host,
-        end,
-        crc: 7,
-        size: None,
-    };
     let id = run(1, automation, RunState::Queued).id;
     let mut tx = store.begin().await.unwrap();
     for number in [2, 1, 3] {
@@ -245,15 +239,16 @@ async fn runs_and_logs_are_read_as_they_were_written() {
             .await
             .unwrap()
     );
-    store::logs::set_state(&mut tx, id, &log(9), START)
-        .await
-        .unwrap();
-    for (at, part) in [(0, "abc"), (3, "def"), (6, "ghi")] {
-        store::logs::append(&mut tx, id, at, part.as_bytes())
+    let mut log = LogRow::empty(host);
+    for part in ["abc", "def", "ghi"] {
+        let mut fresh = Chunk::default();
+        fresh.push(part.as_bytes(), &[], START);
+        store::logs::append(&mut tx, id, &mut log, fresh, START)
             .await
             .unwrap();
     }
-    assert_eq!(store::logs::state(&mut tx, id).await.unwrap(), Some(log(9)));
+    assert_eq!((log.end, log.crc), (9, crc32fast::hash(b"abcdefghi")));
+    assert_eq!(store::logs::state(&mut tx, id).await.unwrap(), Some(log));
     assert_eq!(store::runs::host_in(&mut tx, id).await.unwrap(), Some(host));
     assert_eq!(store::runs::going_on(&mut tx, host).await.unwrap().len(), 3);
     let record = store::runs::record_in(&mut tx, id).await.unwrap();
@@ -283,7 +278,7 @@ async fn the_ends_of_logs_and_the_last_run_are_found() {
     catalog.tell(&runs).await;
     let id = run(1, automation, RunState::Queued).id;
     for (at, part) in [(0, "abc"), (3, "def"), (6, "ghi")] {
-        let sent = crate::ingest::log_bytes(app, catalog.host, id, at, part.as_bytes());
+        let sent = log_bytes(app, catalog.host, id, at, part.as_bytes());
         sent.await.unwrap();
     }
     let tails = store::logs::tails(store, org, automation, 3, 4)
@@ -309,7 +304,7 @@ async fn every_range_of_a_log_is_exactly_its_bytes() {
     let (app, store) = (&catalog.app, &catalog.app.store);
     let id = RunId(Uuid::from_u128(1));
     for (at, part) in [(0, "abc"), (3, "def"), (6, "ghi")] {
-        let sent = crate::ingest::log_bytes(app, catalog.host, id, at, part.as_bytes());
+        let sent = log_bytes(app, catalog.host, id, at, part.as_bytes());
         sent.await.unwrap();
     }
     for from in 0..=10_usize {
@@ -318,11 +313,17 @@ async fn every_range_of_a_log_is_exactly_its_bytes() {
                 .await
                 .unwrap();
             let (low, high) = (from.min(9), to.min(9));
-            assert_eq!(read, &b"abcdefghi"[low..high], "{from}..{to}");
+            assert_eq!(read.bytes, &b"abcdefghi"[low..high], "{from}..{to}");
         }
     }
     let mut tx = store.begin().await.unwrap();
-    store::logs::clear(&mut tx, id).await.unwrap();
+    let mut log = store::logs::state(&mut tx, id).await.unwrap().unwrap();
+    store::logs::clear(&mut tx, id, &mut log, START)
+        .await
+        .unwrap();
     store.commit(tx).await.unwrap();
-    assert_eq!(store::logs::read(store, id, 0, 9).await.unwrap(), b"");
+    assert_eq!(
+        store::logs::read(store, id, 0, 9).await.unwrap(),
+        Chunk::default()
+    );
 }

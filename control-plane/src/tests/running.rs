@@ -9,8 +9,8 @@ use hostler_proto::error::{ErrorCode, Failure};
 use super::*;
 use crate::automations::{self, ListAutomations, UpdateAutomation};
 use crate::reconcile::settle;
+use crate::runs;
 use crate::runs::{ReadLog, cancel, get, log};
-use crate::{ingest, runs};
 
 fn running() -> RunState {
     RunState::Running { started_at: START }
@@ -70,7 +70,7 @@ async fn a_run_is_read_in_full_also_after_its_automation_was_deleted() {
             Event::RunChanged(Box::new(record.clone())),
         ])
         .await;
-    ingest::log_bytes(app, catalog.host, record.id, 0, b"end")
+    log_bytes(app, catalog.host, record.id, 0, b"end")
         .await
         .unwrap();
     automations::delete(app, caller, &automation.to_string())
@@ -204,7 +204,7 @@ async fn a_reader_that_waits_gets_what_comes_and_every_byte_of_it() {
     let automation_id = automation.to_string();
     let (page, sent) = tokio::join!(
         log(app, caller, &automation_id, &id, read),
-        ingest::log_bytes(app, catalog.host, id.parse().unwrap(), 0, bytes),
+        log_bytes(app, catalog.host, id.parse().unwrap(), 0, bytes),
     );
     sent.unwrap();
     let page = page.unwrap();

@@ -15,6 +15,7 @@ fn config(home: &Path) -> Config {
         home: home.to_owned(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         public_url: None,
+        keep_logs: crate::config::KeepLogs::default(),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Means<'a> {
     pub setup: (Vec<String>, PathBuf),
     /// When a run is ended, besides its own time limit.
     pub limits: RunLimits,
+    /// What was left undone on the way, for the log.
+    pub notes: Vec<String>,
 }
 
 /// What is started, and the prompt's file if one has to be written first.
@@ -77,6 +79,7 @@ pub fn launch(row: &RunRow, place: &Place, means: &Means<'_>) -> Result<Launch, 
             limits: limits(&means.limits, automation.policies.max_runtime_seconds),
             grace: Grace::default(),
             tied: false,
+            notes: means.notes.clone(),
         },
         prompt_file: line.file.map(|text| (file, text)),
     })
@@ -201,6 +204,7 @@ pub(super) mod tests {
                 memory_mb: Some(3),
                 ..RunLimits::default()
             },
+            notes: vec!["x was not copied".to_owned()],
         };
         launch(row, &place(), &means)
     }
@@ -228,6 +232,7 @@ pub(super) mod tests {
             ..Limits::default()
         };
         assert_eq!(launch.spec.limits, expected);
+        assert_eq!(launch.spec.notes, ["x was not copied"]);
         assert_eq!(launch.prompt_file, None);
     }
 

@@ -11,6 +11,7 @@ pub mod launch;
 pub mod outcome;
 mod place;
 pub mod retention;
+mod room;
 mod settle;
 pub mod task;
 

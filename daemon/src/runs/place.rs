@@ -28,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) place: Place,
     /// Setup commands and their folder.
     pub(super) setup: (Vec<String>, PathBuf),
+    /// What was left undone on the way, for the run's log.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Makes or finds the place of a run. Doing it twice gives the same place.
@@ -53,7 +55,9 @@ pub(super) async fn prepare(
             };
             let made =
                 workspaces::for_run(context, wish, &SetupInTheRun, Arc::new(|_| ()), now).await?;
-            with_setup(context, made.workspace).await
+            let mut prepared = with_setup(context, made.workspace).await?;
+            prepared.warnings = made.warnings;
+            Ok(prepared)
         }
         RunTarget::Scratch => {
             let name = &automation.name;
@@ -62,6 +66,7 @@ pub(super) async fn prepare(
             Ok(Prepared {
                 place: place(context, made, true).await?,
                 setup: (Vec::new(), folder),
+                warnings: Vec::new(),
             })
         }
     }
@@ -89,6 +94,7 @@ async fn existing(context: &Context, id: WorkspaceId) -> Result<Prepared, Failur
     Ok(Prepared {
         place: place(context, workspace, false).await?,
         setup: (Vec::new(), folder),
+        warnings: Vec::new(),
     })
 }
 
@@ -96,15 +102,24 @@ async fn existing(context: &Context, id: WorkspaceId) -> Result<Prepared, Failur
 async fn with_setup(context: &Context, workspace: Workspace) -> Result<Prepared, Failure> {
     let place = place(context, workspace, true).await?;
     let (path, root) = (PathBuf::from(&place.path), PathBuf::from(&place.root));
-    let wants = blocking(move || Ok(setup::find(&path, &root))).await?;
-    let wants = wants.map_err(|error| {
+    let look = move || {
+        let wants = setup::find(&path, &root)?;
+        let folder = if wants.setup.is_empty() {
+            path
+        } else {
+            wants.folder(&path)?
+        };
+        Ok::<_, setup::SetupError>((wants.setup, folder))
+    };
+    let wants = blocking(move || Ok(look())).await?;
+    let setup = wants.map_err(|error| {
         Failure::new(ErrorCode::PreconditionFailed, error.to_string())
             .hint("Correct the project's setup config.")
     })?;
-    let folder = Path::new(&place.path).join(&wants.cwd);
     Ok(Prepared {
         place,
-        setup: (wants.setup, folder),
+        setup,
+        warnings: Vec::new(),
     })
 }
 

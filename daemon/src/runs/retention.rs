@@ -3,21 +3,22 @@
 use hostler_proto::ids::RunId;
 use hostler_proto::time::UtcMillis;
 
-/// Delivered spools are kept this long, milliseconds.
-pub const KEEP_MS: i64 = 14 * 24 * 60 * 60 * 1000;
+use crate::config::Logs;
 
-/// Delivered spools together are kept up to this size, bytes.
-pub const KEEP_BYTES: u64 = 5 << 30;
+/// A day, milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The spools to delete. `spools`: delivered ones, oldest first, with when they ended and their size.
-pub fn to_delete(spools: &[(RunId, UtcMillis, u64)], now: UtcMillis) -> Vec<RunId> {
+pub fn to_delete(spools: &[(RunId, UtcMillis, u64)], keep: &Logs, now: UtcMillis) -> Vec<RunId> {
+    let keep_ms = i64::from(keep.keep_days) * DAY_MS;
+    let keep_bytes = keep.keep_mb.saturating_mul(1 << 20);
     let mut kept_bytes = 0_u64;
     let mut gone: Vec<RunId> = spools
         .iter()
         .rev()
         .filter_map(|(id, ended, bytes)| {
             kept_bytes = kept_bytes.saturating_add(*bytes);
-            (now.since(*ended) > KEEP_MS || kept_bytes > KEEP_BYTES).then_some(*id)
+            (now.since(*ended) > keep_ms || kept_bytes > keep_bytes).then_some(*id)
         })
         .collect();
     gone.reverse();
@@ -33,14 +34,16 @@ mod tests {
     #[test]
     fn old_ones_go_and_so_do_the_oldest_of_too_many() {
         let id = |number| RunId(Uuid::from_u128(number));
-        let now = UtcMillis(KEEP_MS * 2);
+        let keep = Logs::default();
+        let (day, half) = (UtcMillis(DAY_MS), keep.keep_mb << 19);
+        let now = UtcMillis(DAY_MS * 15 + 1);
         let spools = [
-            (id(1), UtcMillis(0), 1),
-            (id(2), UtcMillis(now.0 - 30), KEEP_BYTES / 2),
-            (id(3), UtcMillis(now.0 - 20), KEEP_BYTES / 2),
-            (id(4), UtcMillis(now.0 - 10), KEEP_BYTES / 2),
+            (id(1), day, 1),
+            (id(2), UtcMillis(now.0 - 30), half),
+            (id(3), UtcMillis(now.0 - 20), half),
+            (id(4), UtcMillis(now.0 - 10), half),
         ];
-        assert_eq!(to_delete(&spools, now), [id(1), id(2)]);
-        assert!(to_delete(&spools[2..], now).is_empty());
+        assert_eq!(to_delete(&spools, &keep, now), [id(1), id(2)]);
+        assert!(to_delete(&spools[2..], &keep, now).is_empty());
     }
 }

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use hostler_proto::error::Failure;
+use hostler_proto::ids::RunId;
 use hostler_proto::run::{Finished, Outcome, RunResult, RunState};
+use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::WorkspaceState;
 
 use super::task::{Runs, wrong};
@@ -12,7 +14,7 @@ use super::{outcome, place, retention};
 use crate::agents::{Reader, Report, resume};
 use crate::clock;
 use crate::store::runs::{self as rows, Place, RunRow};
-use crate::supervisor::record::{Exit, Grace};
+use crate::supervisor::record::{Exit, Grace, Spec};
 use crate::supervisor::spool::Stream;
 use crate::supervisor::{commands, spool, strays};
 
@@ -74,6 +76,8 @@ impl Runs {
         let own = own.map(|place| PathBuf::from(&place.path));
         let look = tokio::task::spawn_blocking(move || {
             let ended = strays::end(&dir, own.as_deref(), STRAYS_GRACE);
+            // What it did not come to: there may be no spec either.
+            Spec::forget_env(&dir).ok();
             let words = commands::own_error(&dir);
             (ended, words, spool::measure(&dir).unwrap_or((0, 0)))
         });
@@ -189,16 +193,21 @@ impl Runs {
                 return;
             }
         };
-        for id in retention::to_delete(&spools, now) {
-            let folder = self.dir(id).path().to_owned();
-            let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
-            let forgotten = match removed {
-                Ok(Ok(())) => store.spool_deleted(id, now).await.is_ok(),
-                Ok(Err(_)) | Err(_) => false,
-            };
-            if !forgotten {
-                tracing::warn!(run = %id, "an old log cannot be deleted; it is tried again later");
-            }
+        for id in retention::to_delete(&spools, &self.0.context.config.logs, now) {
+            self.delete_spool(id, now).await;
+        }
+    }
+
+    /// Deletes a run's folder with its delivered log.
+    pub(super) async fn delete_spool(&self, id: RunId, now: UtcMillis) {
+        let folder = self.dir(id).path().to_owned();
+        let removed = tokio::task::spawn_blocking(move || remove(&folder)).await;
+        let forgotten = match removed {
+            Ok(Ok(())) => self.0.context.store.spool_deleted(id, now).await.is_ok(),
+            Ok(Err(_)) | Err(_) => false,
+        };
+        if !forgotten {
+            tracing::warn!(run = %id, "an old log cannot be deleted; it is tried again later");
         }
     }
 }

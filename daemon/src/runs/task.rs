@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::store::runs::{self as rows, RunRow};
 use crate::supervisor::awake::Awake;
 use crate::supervisor::client;
 use crate::supervisor::record::{Exit, Request, RunDir, Status};
-use crate::{Context, clock};
+use crate::{Context, clock, space};
 
 /// A look at the rows although nothing woke us: a bound on the harm of a lost wake-up.
 const LOOK: Duration = Duration::from_secs(15);
@@ -54,6 +55,10 @@ pub(super) struct Shared {
     active: Mutex<BTreeMap<RunId, CancellationToken>>,
     /// A run or a list of commands has ended.
     pub(super) ended: Notify,
+    /// What was told of a lack of space.
+    low: Mutex<Option<String>>,
+    /// Room is being made.
+    making_room: AtomicBool,
 }
 
 /// How the following of a supervisor came to an end.
@@ -71,6 +76,8 @@ impl Runs {
             context,
             active: Mutex::default(),
             ended: Notify::new(),
+            low: Mutex::default(),
+            making_room: AtomicBool::new(false),
         }))
     }
 
@@ -102,6 +109,7 @@ impl Runs {
     /// Takes up every row that needs something and that nobody works on.
     async fn look(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Failure> {
         let room = usize::try_from(self.0.context.config.max_runs).unwrap_or(usize::MAX);
+        let is_low = self.watch_space(tasks, stop);
         for row in self.0.context.store.unfinished_runs().await? {
             let id = row.run.id;
             if let Some(cancel) = self.active().get(&id) {
@@ -115,6 +123,10 @@ impl Runs {
             if next == Next::Nothing || (next == Next::Start && self.active().len() >= places) {
                 continue;
             }
+            if next == Next::Start && is_low {
+                self.skip_for_space(&row).await?;
+                continue;
+            }
             let cancel = CancellationToken::new();
             if row.cancel_requested.is_some() {
                 cancel.cancel();
@@ -123,6 +135,34 @@ impl Runs {
             tasks.spawn(self.clone().work(row, next, cancel, stop.clone()));
         }
         Ok(())
+    }
+
+    /// Whether this host is low on space; then room is being made.
+    fn watch_space(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> bool {
+        let words = space::low(&self.0.context);
+        let is_low = words.is_some();
+        let mut told = self.0.low.lock().unwrap_or_else(PoisonError::into_inner);
+        match &words {
+            Some(words) if told.is_none() => tracing::warn!("low on disk space: {words}"),
+            None if told.is_some() => tracing::warn!("there is disk space again; runs start"),
+            Some(_) | None => {}
+        }
+        *told = words;
+        drop(told);
+        if is_low && !self.0.making_room.swap(true, Ordering::Relaxed) {
+            let (runs, stop) = (self.clone(), stop.clone());
+            tasks.spawn(async move {
+                if !runs.make_room().await {
+                    // What could go is gone: it is looked at again, but not over and over.
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(LOOK) => {}
+                    }
+                }
+                runs.0.making_room.store(false, Ordering::Relaxed);
+            });
+        }
+        is_low
     }
 
     fn active(&self) -> MutexGuard<'_, BTreeMap<RunId, CancellationToken>> {
@@ -278,6 +318,7 @@ impl Runs {
                     run_dir: dir.path(),
                     setup: prepared.setup.clone(),
                     limits: shared.context.config.limits,
+                    notes: prepared.warnings.clone(),
                 };
                 launch(&row, &prepared.place, &means)
             };

@@ -86,6 +86,7 @@ fn spec(commands: &Commands) -> Spec {
         },
         grace: Grace::default(),
         tied: true,
+        notes: Vec::new(),
     }
 }
 

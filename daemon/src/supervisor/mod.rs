@@ -158,23 +158,6 @@ fn inherited_socket() -> Option<UnixStream> {
     Some(stream)
 }
 
-/// Once started, nobody needs the secrets of the environment again: takes them out of the spec.
-fn forget_secrets(dir: &RunDir, spec: &Spec) {
-    let is_secret = |name: &str| redact::looks_secret(name);
-    if !spec.env.keys().any(|name| is_secret(name)) {
-        return;
-    }
-    let mut public = spec.clone();
-    let mark = String::from_utf8_lossy(redact::MARK).into_owned();
-    for (name, value) in &mut public.env {
-        if is_secret(name) {
-            value.clone_from(&mark);
-        }
-    }
-    // A spec that cannot be rewritten stays as private as it was.
-    public.save(dir).ok();
-}
-
 fn unstarted(error: &io::Error) -> Exit {
     Exit {
         ended: Ended::SpoolFailed {

@@ -43,6 +43,7 @@ pub(super) struct Supervision {
     clients: Clients,
     signals: Signals,
     pipes: Pipes,
+    secrets: Arc<Secrets>,
     feed: Option<Feed>,
     step: usize,
     current: Option<Current>,
@@ -80,7 +81,10 @@ impl Supervision {
         first: Option<UnixStream>,
     ) -> io::Result<Self> {
         let now = clock::now();
-        let secrets = Arc::new(Secrets::of_env(&spec.env));
+        let secrets = Arc::new(Secrets::of_env(&spec.env)?);
+        for step in &mut spec.steps {
+            step.label = secrets.clean(&step.label);
+        }
         if let Some((name, value)) = marker.split_once('=') {
             spec.env.insert(name.to_owned(), value.to_owned());
         }
@@ -90,7 +94,8 @@ impl Supervision {
             tree,
             clients: Clients::new(&dir, first),
             signals: Signals::register()?,
-            pipes: Pipes::new(secrets)?,
+            pipes: Pipes::new(Arc::clone(&secrets))?,
+            secrets,
             feed: None,
             step: 0,
             current: None,
@@ -113,8 +118,13 @@ impl Supervision {
 
     /// Runs it to its end; returns the supervisor's exit code.
     pub(super) fn run(mut self, draft: ExitDraft) -> i32 {
+        for note in std::mem::take(&mut self.spec.notes) {
+            self.note(&note, clock::now());
+        }
         self.start_step(clock::now());
-        super::forget_secrets(&self.dir, &self.spec);
+        // Once started, nobody needs the secrets of the environment again. A spec that cannot be
+        // rewritten stays as private as it was.
+        Spec::forget_env(&self.dir).ok();
         loop {
             let now = clock::now();
             self.decide(now);
@@ -184,7 +194,7 @@ impl Supervision {
     }
 
     fn note(&mut self, text: &str, now: Now) {
-        let written = self.spool.note(text, now.wall);
+        let written = self.spool.note(&self.secrets.clean(text), now.wall);
         self.after_write(written, now);
         self.news.output();
     }

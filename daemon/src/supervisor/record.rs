@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use hostler_proto::time::UtcMillis;
 use serde::{Deserialize, Serialize};
 
+use super::redact::MARK;
+
 /// Bytes of `exit.json`'s place on disk, taken at the start so that a full disk cannot lose it.
 const RESERVED_BYTES: usize = 16 * 1024;
 
@@ -101,6 +103,9 @@ pub struct Spec {
     /// Ends with the daemon: when whoever attached goes away, or nobody attached in time.
     #[serde(default)]
     pub tied: bool,
+    /// Written at the beginning of the log.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// One command.
@@ -420,6 +425,17 @@ impl Spec {
     pub fn save(&self, dir: &RunDir) -> io::Result<()> {
         let mut file = private_file(&dir.spec())?;
         file.write_all(&serde_json::to_vec(self)?)
+    }
+
+    /// Takes the values of the environment out of a run folder's spec, in one step.
+    pub fn forget_env(dir: &RunDir) -> io::Result<()> {
+        let mut spec = Self::load(dir)?;
+        for value in spec.env.values_mut() {
+            *value = String::from_utf8_lossy(MARK).into_owned();
+        }
+        let draft = dir.path().join("spec.json.tmp");
+        private_file(&draft)?.write_all(&serde_json::to_vec(&spec)?)?;
+        std::fs::rename(draft, dir.spec())
     }
 
     /// Reads the spec of a run folder.

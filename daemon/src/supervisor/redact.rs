@@ -2,152 +2,183 @@
 //!
 //! Works on a stream: what may be the beginning of a secret is held back until enough bytes have
 //! come to know, so a secret cut into pieces is found like a whole one. Everything else passes at
-//! once. It knows the values of environment variables whose names look secret, in several
-//! encodings, and the prefixes of well-known tokens; it does not guess at anything else.
+//! once, and what is held is never longer than the longest form of a secret. It knows the values of
+//! environment variables whose names look secret, in several encodings, the prefixes of well-known
+//! tokens, and private key blocks; it does not guess at anything else.
+
+mod forms;
+mod marks;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input, MatchKind};
+
+pub use forms::looks_secret;
+use marks::{BLOCK_BEGIN, Block, TOKEN_PREFIXES, is_token_byte, is_word_byte};
 
 /// What stands in the log in place of a secret.
 pub const MARK: &[u8] = b"[redacted]";
 
-/// Values shorter than this are not secrets one could search for.
-const SHORTEST_SECRET: usize = 8;
-
-/// Lines of a secret of many lines (a private key) are searched for from this length on.
-const SHORTEST_LINE: usize = 16;
-
-/// Parts of environment variable names that look secret.
-const SECRET_NAMES: &[&str] = &[
-    "KEY",
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "PRIVATE",
-    "COOKIE",
-];
-
-/// Ends of names that say where a secret lies rather than what it is.
-const PLACE_NAMES: &[&str] = &["_PATH", "_FILE", "_DIR", "_SOCK", "_ID", "_NAME"];
-
-/// Prefixes of well-known tokens, and how many token characters must follow.
-const TOKEN_PREFIXES: &[(&[u8], usize)] = &[
-    (b"sk-ant-", 20),
-    (b"sk-proj-", 20),
-    (b"sk-or-", 20),
-    (b"sk-", 32),
-    (b"sk_live_", 16),
-    (b"rk_live_", 16),
-    (b"sk_test_", 16),
-    (b"ghp_", 30),
-    (b"gho_", 30),
-    (b"ghu_", 30),
-    (b"ghs_", 30),
-    (b"ghr_", 30),
-    (b"github_pat_", 30),
-    (b"glpat-", 20),
-    (b"xoxb-", 20),
-    (b"xoxp-", 20),
-    (b"xoxa-", 20),
-    (b"xapp-", 20),
-    (b"AKIA", 16),
-    (b"ASIA", 16),
-    (b"AIza", 35),
-    (b"npm_", 36),
-    (b"pypi-", 50),
-    (b"hf_", 30),
-    (b"dop_v1_", 60),
-    (b"lin_api_", 30),
-    (b"eyJhbGciOi", 40),
-];
+/// Up to so many bytes of patterns the fastest search is worth its memory.
+const FAST_SEARCH_BYTES: usize = 3_000;
 
 /// What to look for; shared by the streams of one run.
-#[derive(Clone, Debug)]
 pub struct Secrets {
-    /// Longest first, so that the longest match wins.
+    /// Values in all their forms, then token prefixes, then the beginning of a key block.
+    search: AhoCorasick,
+    /// The forms of values, in byte order.
     values: Vec<Vec<u8>>,
-    /// Whether a value or prefix begins with this byte.
-    begins: Vec<bool>,
+    /// Length of the longest pattern.
+    longest: usize,
+    /// What the patterns begin with.
+    begins: [bool; 256],
 }
 
-impl Secrets {
-    /// The secrets of an environment.
-    pub fn of_env(env: &BTreeMap<String, String>) -> Self {
-        let mut values = Vec::new();
-        for (name, value) in env {
-            if looks_secret(name) {
-                add_forms(value, &mut values);
-            } else if let Some(password) = password_in_url(value) {
-                add_forms(password, &mut values);
-            }
-        }
-        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        values.dedup();
-        let mut begins = vec![false; 256];
-        for first in values
-            .iter()
-            .map(Vec::as_slice)
-            .chain(TOKEN_PREFIXES.iter().map(|(prefix, _)| *prefix))
-            .filter_map(|bytes| bytes.first())
-        {
-            begins[usize::from(*first)] = true;
-        }
-        Self { values, begins }
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.values.len())
     }
 }
 
-/// Whether an environment variable's name looks like that of a secret.
-pub fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_NAMES.iter().any(|part| name.contains(part))
-        && !PLACE_NAMES.iter().any(|end| name.ends_with(end))
+/// What the pattern of a number is.
+#[derive(Clone, Copy)]
+enum Pattern {
+    Value,
+    /// A token's prefix, by its place in [`TOKEN_PREFIXES`].
+    Token(usize),
+    Block,
+}
+
+impl Secrets {
+    /// The secrets of an environment. Fails only for more of them than can be searched for.
+    pub fn of_env(env: &BTreeMap<String, String>) -> io::Result<Self> {
+        let mut values = Vec::new();
+        for (name, value) in env {
+            if looks_secret(name) {
+                forms::add(value, &mut values);
+            } else if let Some(password) = forms::password_in_url(value) {
+                forms::add(password, &mut values);
+            }
+        }
+        values.sort();
+        values.dedup();
+        let prefixes = TOKEN_PREFIXES.iter().map(|(prefix, _)| *prefix);
+        let marks = prefixes.chain([BLOCK_BEGIN]);
+        let patterns: Vec<&[u8]> = values.iter().map(Vec::as_slice).chain(marks).collect();
+        let mut begins = [false; 256];
+        for first in patterns.iter().filter_map(|pattern| pattern.first()) {
+            begins[usize::from(*first)] = true;
+        }
+        Ok(Self {
+            search: search(&patterns).map_err(io::Error::other)?,
+            longest: patterns.iter().map(|one| one.len()).max().unwrap_or(0),
+            begins,
+            values,
+        })
+    }
+
+    /// A text without its secrets.
+    pub fn clean(self: &Arc<Self>, text: &str) -> String {
+        let mut redactor = Redactor::new(Arc::clone(self));
+        let mut out = Vec::with_capacity(text.len());
+        redactor.push(text.as_bytes(), &mut out);
+        redactor.finish(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn pattern(&self, number: usize) -> Pattern {
+        match number.checked_sub(self.values.len()) {
+            None => Pattern::Value,
+            Some(at) if at < TOKEN_PREFIXES.len() => Pattern::Token(at),
+            Some(_) => Pattern::Block,
+        }
+    }
+
+    /// Whether more bytes could make a secret, or a mark of one, of these.
+    fn may_become(&self, rest: &[u8], within_word: bool) -> bool {
+        let at = self.values.partition_point(|value| value.as_slice() < rest);
+        let is_value = self.values[at..]
+            .iter()
+            .take_while(|value| value.starts_with(rest))
+            .any(|value| value.len() > rest.len());
+        let begins = |mark: &[u8]| mark.len() > rest.len() && mark.starts_with(rest);
+        is_value
+            || begins(BLOCK_BEGIN)
+            || (!within_word && TOKEN_PREFIXES.iter().any(|(prefix, _)| begins(prefix)))
+    }
+}
+
+/// The search for patterns: of those that begin first, the longest.
+fn search(patterns: &[&[u8]]) -> Result<AhoCorasick, BuildError> {
+    let size: usize = patterns.iter().map(|pattern| pattern.len()).sum();
+    let kind = if size <= FAST_SEARCH_BYTES {
+        AhoCorasickKind::DFA
+    } else {
+        AhoCorasickKind::ContiguousNFA
+    };
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostLongest)
+        .kind(Some(kind))
+        .build(patterns)
 }
 
 /// The redaction of one stream.
 #[derive(Debug)]
 pub struct Redactor {
-    secrets: std::sync::Arc<Secrets>,
+    secrets: Arc<Secrets>,
     /// Bytes that may be the beginning of a secret.
     held: Vec<u8>,
-    /// Inside a token whose prefix was recognised: its characters are dropped.
-    in_token: bool,
+    within: Within,
     /// The last byte that passed, to know where words begin.
     before: u8,
 }
 
-/// What stands at one place of the stream.
-enum Found {
-    Nothing,
-    /// A secret of so many bytes.
-    Value(usize),
-    /// A token's prefix of so many bytes; its characters follow.
-    Token(usize),
-    /// Cannot be known before more bytes come.
-    Unclear,
+/// What the stream is in the middle of.
+#[derive(Clone, Copy, Debug)]
+enum Within {
+    Text,
+    /// A token whose prefix was recognised: its characters are dropped.
+    Token,
+    /// A private key: its characters are dropped.
+    Block(Block),
+}
+
+/// A secret's place in the bytes.
+struct Found {
+    /// Where it begins.
+    start: usize,
+    /// What follows this is looked at again; what is before it and after `start` passes if `shown`.
+    end: usize,
+    /// Whether it is only the beginning, which may be shown.
+    shown: bool,
+    then: Within,
 }
 
 impl Redactor {
     /// A redactor at the beginning of a stream.
-    pub fn new(secrets: std::sync::Arc<Secrets>) -> Self {
+    pub fn new(secrets: Arc<Secrets>) -> Self {
         Self {
             secrets,
             held: Vec::new(),
-            in_token: false,
+            within: Within::Text,
             before: b'\n',
         }
     }
 
     /// Passes `chunk` on into `out`, except for secrets and for an end that may begin one.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        if self.held.is_empty() {
+            let done = self.scan(chunk, out, false);
+            self.held.extend_from_slice(&chunk[done..]);
+            return;
+        }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(chunk);
-        let kept = self.scan(&held, out, false);
-        held.drain(..kept);
+        let done = self.scan(&held, out, false);
+        held.drain(..done);
         self.held = held;
     }
 
@@ -159,318 +190,134 @@ impl Redactor {
 
     /// Writes what is clear into `out`; returns how many bytes were dealt with.
     fn scan(&mut self, bytes: &[u8], out: &mut Vec<u8>, last: bool) -> usize {
-        let mut at = 0;
+        let mut at = self.skip(bytes, 0, out);
+        let mut clear = self.clear_until(bytes, at, last);
         while at < bytes.len() {
-            if self.in_token {
-                if is_token_byte(bytes[at]) {
-                    at += 1;
-                    continue;
-                }
-                self.in_token = false;
+            if clear < at {
+                clear = self.clear_until(bytes, at, last);
             }
-            match self.look(&bytes[at..], last) {
-                Found::Nothing => {
-                    out.push(bytes[at]);
-                    self.before = bytes[at];
-                    at += 1;
+            let found = match self.find(bytes, at, clear, last) {
+                Ok(found) => found,
+                Err(until) => {
+                    self.pass(&bytes[at..until], out);
+                    return until;
                 }
-                Found::Value(length) => {
-                    self.mark(out);
-                    at += length;
-                }
-                Found::Token(length) => {
-                    out.extend_from_slice(&bytes[at..at + length]);
-                    self.mark(out);
-                    self.in_token = true;
-                    at += length;
-                }
-                Found::Unclear => return at,
-            }
+            };
+            let shown = if found.shown { found.end } else { found.start };
+            self.pass(&bytes[at..shown], out);
+            out.extend_from_slice(MARK);
+            self.before = b']';
+            self.within = found.then;
+            at = self.skip(bytes, found.end, out);
         }
         at
     }
 
-    fn mark(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(MARK);
-        self.before = b']';
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+        self.before = bytes.last().copied().unwrap_or(self.before);
     }
 
-    fn look(&self, rest: &[u8], last: bool) -> Found {
-        if !rest
-            .first()
-            .is_some_and(|first| self.secrets.begins[usize::from(*first)])
-        {
-            return Found::Nothing;
-        }
-        match self.look_for_value(rest, last) {
-            Found::Nothing => self.look_for_token(rest, last),
-            found @ (Found::Value(_) | Found::Token(_) | Found::Unclear) => found,
-        }
-    }
-
-    fn look_for_value(&self, rest: &[u8], last: bool) -> Found {
-        for value in &self.secrets.values {
-            if rest.starts_with(value) {
-                return Found::Value(value.len());
-            }
-            if !last && value.starts_with(rest) {
-                return Found::Unclear;
-            }
-        }
-        Found::Nothing
-    }
-
-    fn look_for_token(&self, rest: &[u8], last: bool) -> Found {
-        if is_word_byte(self.before) {
-            return Found::Nothing;
-        }
-        for (prefix, needed) in TOKEN_PREFIXES {
-            if !last && prefix.starts_with(rest) {
-                return Found::Unclear;
-            }
-            let Some(tail) = rest.strip_prefix(*prefix) else {
-                continue;
+    /// Goes past what is to be dropped.
+    fn skip(&mut self, bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
+        while let Some(byte) = bytes.get(at) {
+            let dropped = match &mut self.within {
+                Within::Text => return at,
+                Within::Token => is_token_byte(*byte),
+                Within::Block(block) => block.drops(*byte),
             };
-            let length = tail.iter().take_while(|byte| is_token_byte(**byte)).count();
-            if length >= *needed {
-                return Found::Token(prefix.len());
+            if dropped {
+                at += 1;
+                continue;
             }
-            if !last && length == tail.len() {
-                return Found::Unclear;
+            if let Within::Block(block) = self.within {
+                self.pass(block.dropped_dashes(), out);
             }
+            self.within = Within::Text;
         }
-        Found::Nothing
+        at
     }
-}
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
-}
-
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-/// The password of `scheme://user:password@host`.
-fn password_in_url(value: &str) -> Option<&str> {
-    let (_, rest) = value.split_once("://")?;
-    let (user, _) = rest.split(['/', '?', '#']).next()?.rsplit_once('@')?;
-    Some(user.split_once(':')?.1)
-}
-
-/// A value and the forms it is printed in: its lines, base64 at each of the three alignments
-/// inside a longer text, percent-encoded, hexadecimal, and as a JSON string.
-fn add_forms(value: &str, forms: &mut Vec<Vec<u8>>) {
-    let value = value.trim();
-    if value.len() < SHORTEST_SECRET {
-        return;
+    /// Where the end begins that may become a secret when more bytes come.
+    fn clear_until(&self, bytes: &[u8], from: usize, last: bool) -> usize {
+        if last {
+            return bytes.len();
+        }
+        let secrets = &self.secrets;
+        let first = from.max((bytes.len() + 1).saturating_sub(secrets.longest));
+        (first..bytes.len())
+            .find(|at| {
+                secrets.begins[usize::from(bytes[*at])]
+                    && secrets.may_become(&bytes[*at..], self.is_within_word(bytes, from, *at))
+            })
+            .unwrap_or(bytes.len())
     }
-    forms.push(value.as_bytes().to_vec());
-    if value.contains('\n') {
-        let lines = value.lines().map(str::trim);
-        forms.extend(
-            lines
-                .filter(|line| line.len() >= SHORTEST_LINE && !line.starts_with("-----"))
-                .map(|line| line.as_bytes().to_vec()),
-        );
-    }
-    for alignment in 0..3 {
-        forms.push(base64_inside(&STANDARD_NO_PAD, value, alignment));
-        forms.push(base64_inside(&URL_SAFE_NO_PAD, value, alignment));
-    }
-    for keep in [&b"-_.~"[..], b"-_.~!'()*", b"-_.~!$&'()*+,;=:@/?"] {
-        let encoded = percent_encoded(value, keep);
-        forms.push(encoded.replace("%20", "+").into_bytes());
-        forms.push(lower_escapes(&encoded).into_bytes());
-        forms.push(encoded.into_bytes());
-    }
-    forms.push(hex::encode(value).into_bytes());
-    forms.push(hex::encode_upper(value).into_bytes());
-    if let Ok(json) = serde_json::to_string(value) {
-        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
-    }
-}
 
-/// The characters of a base64 text that depend on `value` alone when `alignment` bytes stand before it.
-fn base64_inside(engine: &impl Engine, value: &str, alignment: usize) -> Vec<u8> {
-    let mut bytes = vec![0; alignment];
-    bytes.extend_from_slice(value.as_bytes());
-    let text = engine.encode(&bytes);
-    let begin = (alignment * 8).div_ceil(6);
-    let end = bytes.len() * 8 / 6;
-    text.as_bytes()[begin..end].to_vec()
-}
-
-fn percent_encoded(value: &str, keep: &[u8]) -> String {
-    use std::fmt::Write;
-    value.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() || keep.contains(&byte) {
-            text.push(char::from(byte));
+    fn is_within_word(&self, bytes: &[u8], from: usize, at: usize) -> bool {
+        is_word_byte(if at == from {
+            self.before
         } else {
-            // Writing into a String cannot fail.
-            write!(text, "%{byte:02X}").ok();
-        }
-        text
-    })
-}
-
-/// The same with the digits of the escapes in lower case.
-fn lower_escapes(encoded: &str) -> String {
-    let mut digits = 0;
-    encoded
-        .chars()
-        .map(|letter| {
-            if letter == '%' {
-                digits = 2;
-                return letter;
-            }
-            if digits == 0 {
-                return letter;
-            }
-            digits -= 1;
-            letter.to_ascii_lowercase()
+            bytes[at - 1]
         })
-        .collect()
+    }
+
+    /// The first secret, or up to where there is none for sure. What begins at `clear` or later
+    /// cannot be told yet.
+    fn find(&self, bytes: &[u8], at: usize, clear: usize, last: bool) -> Result<Found, usize> {
+        let mut from = at;
+        loop {
+            let input = Input::new(bytes).range(from..);
+            let Some(found) = self.secrets.search.find(input) else {
+                return Err(clear);
+            };
+            let start = found.start();
+            if start >= clear {
+                return Err(clear);
+            }
+            match self.secrets.pattern(found.pattern().as_usize()) {
+                Pattern::Value => {
+                    return Ok(Found {
+                        start,
+                        end: found.end(),
+                        shown: false,
+                        then: Within::Text,
+                    });
+                }
+                Pattern::Token(number) => {
+                    let tail = &bytes[found.end()..];
+                    let needed = TOKEN_PREFIXES[number].1;
+                    let length = tail.iter().take(needed);
+                    let length = length.take_while(|byte| is_token_byte(**byte)).count();
+                    let begins = !self.is_within_word(bytes, at, start);
+                    if begins && length == needed {
+                        return Ok(Found {
+                            start,
+                            end: found.end(),
+                            shown: true,
+                            then: Within::Token,
+                        });
+                    }
+                    if begins && !last && length == tail.len() {
+                        return Err(start);
+                    }
+                }
+                Pattern::Block => match marks::header(&bytes[found.end()..]) {
+                    marks::Header::Key(length) => {
+                        return Ok(Found {
+                            start,
+                            end: found.end() + length,
+                            shown: true,
+                            then: Within::Block(Block::default()),
+                        });
+                    }
+                    marks::Header::Unclear if !last => return Err(start),
+                    marks::Header::Unclear | marks::Header::Other => {}
+                },
+            }
+            from = start + 1;
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECRET: &str = "pa/ss+w0rd \"q\"&x";
-
-    fn env(name: &str, value: &str) -> BTreeMap<String, String> {
-        BTreeMap::from([(name.to_owned(), value.to_owned())])
-    }
-
-    fn redact(env: &BTreeMap<String, String>, chunks: &[&[u8]]) -> String {
-        let mut redactor = Redactor::new(Arc::new(Secrets::of_env(env)));
-        let mut out = Vec::new();
-        for chunk in chunks {
-            redactor.push(chunk, &mut out);
-        }
-        redactor.finish(&mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    fn forms_of(value: &str) -> Vec<String> {
-        use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-        vec![
-            value.to_owned(),
-            STANDARD.encode(value),
-            URL_SAFE.encode(value),
-            STANDARD.encode(format!("user:{value}")),
-            STANDARD.encode(format!("me:{value}:more")),
-            url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
-            percent_encoded(value, b"-_.~"),
-            serde_json::to_string(value).unwrap(),
-            hex::encode(value),
-        ]
-    }
-
-    #[test]
-    fn every_form_is_found_wherever_it_is_cut() {
-        let env = env("MY_API_KEY", SECRET);
-        for form in forms_of(SECRET) {
-            let text = format!("before {form} after\n");
-            for cut in 0..=text.len() {
-                let (left, right) = text.as_bytes().split_at(cut);
-                let out = redact(&env, &[left, right]);
-                assert!(
-                    out.starts_with("before ") && out.ends_with(" after\n"),
-                    "{out}"
-                );
-                assert!(out.contains("[redacted]"), "{form}: {out}");
-                assert!(!out.contains(&form), "{form}: {out}");
-            }
-            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-            assert!(redact(&env, &bytes).contains("[redacted]"));
-        }
-    }
-
-    #[test]
-    fn what_is_no_secret_passes_at_once() {
-        let env = env("GITHUB_TOKEN", "abcdefghij");
-        let mut redactor = Redactor::new(Arc::new(Secrets::of_env(&env)));
-        let mut out = Vec::new();
-        redactor.push(b"Continue? [y/n] ", &mut out);
-        assert_eq!(out, b"Continue? [y/n] ");
-        redactor.push(b"abcdefg", &mut out);
-        assert_eq!(out, b"Continue? [y/n] ");
-        redactor.push(b"-no", &mut out);
-        assert_eq!(out, b"Continue? [y/n] abcdefg-no");
-    }
-
-    #[test]
-    fn names_decide_and_short_values_do_not_count() {
-        for (name, value, hidden) in [
-            ("DB_PASSWORD", "longenough", true),
-            ("aws_secret_access_key", "longenough", true),
-            ("DB_PASSWORD", "short", false),
-            ("EDITOR", "longenough", false),
-            ("SSH_KEY_PATH", "longenough", false),
-        ] {
-            let out = redact(&env(name, value), &[b"=longenough= short"]);
-            assert_eq!(out.contains("[redacted]"), hidden, "{name}={value}: {out}");
-        }
-    }
-
-    #[test]
-    fn a_password_inside_a_url_is_a_secret() {
-        let env = env("DATABASE_URL", "postgres://app:hunter2hunter2@db/x");
-        let out = redact(&env, &[b"connecting to postgres://app:hunter2hunter2@db/x"]);
-        assert_eq!(out, "connecting to postgres://app:[redacted]@db/x");
-    }
-
-    #[test]
-    fn lines_of_a_private_key_are_secrets() {
-        let key = "-----BEGIN KEY-----\nAAAAAAAAAAAAAAAAAAAAAAAB\nshort\n-----END KEY-----";
-        let out = redact(
-            &env("DEPLOY_KEY", key),
-            &[b"  AAAAAAAAAAAAAAAAAAAAAAAB\r\nshort"],
-        );
-        assert_eq!(out, "  [redacted]\r\nshort");
-    }
-
-    #[test]
-    fn well_known_tokens_are_cut_wherever_they_come_from() {
-        let token = format!("ghp_{}", "a1B2".repeat(9));
-        let text = format!("token={token}\nmy_ghp_{}", "a".repeat(40));
-        for cut in 0..=text.len() {
-            let (left, right) = text.as_bytes().split_at(cut);
-            let out = redact(&BTreeMap::new(), &[left, right]);
-            let expected = format!("token=ghp_[redacted]\nmy_ghp_{}", "a".repeat(40));
-            assert_eq!(out, expected, "cut at {cut}");
-        }
-        assert_eq!(
-            redact(&BTreeMap::new(), &[b"sk-learn ghp_"]),
-            "sk-learn ghp_"
-        );
-    }
-
-    proptest! {
-        /// However the stream is cut, the same comes out.
-        #[test]
-        fn cuts_do_not_matter(
-            text in "(ab|abcdefgh|c|sk-|ghp_|[a-z0-9]{0,40}|\n){0,12}",
-            cuts in proptest::collection::vec(0usize..400, 0..8),
-        ) {
-            let env = env("SOME_TOKEN", "abcdefghab");
-            let whole = redact(&env, &[text.as_bytes()]);
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
-            cuts.sort_unstable();
-            let mut chunks = Vec::new();
-            let mut begin = 0;
-            for cut in cuts {
-                chunks.push(&text.as_bytes()[begin..cut]);
-                begin = cut;
-            }
-            chunks.push(&text.as_bytes()[begin..]);
-            prop_assert_eq!(redact(&env, &chunks), whole);
-        }
-    }
-}
+mod tests;

@@ -114,7 +114,10 @@ pub struct Spool {
     tail_limit: u64,
     length: u64,
     crc: crc32fast::Hasher,
+    /// The last record of the index, which still grows.
     open: Option<Record>,
+    /// Where it lies in the index.
+    open_at: u64,
     /// Whether the output so far ends within a line.
     within_line: bool,
     ring: Option<Ring>,
@@ -152,6 +155,7 @@ impl Spool {
             length: 0,
             crc: crc32fast::Hasher::new(),
             open: None,
+            open_at: 0,
             within_line: false,
             ring: None,
             newest: Newest::default(),
@@ -228,8 +232,7 @@ impl Spool {
 
     /// Completes the log; returns its size and CRC-32.
     pub fn finish(&mut self, now: UtcMillis) -> io::Result<(u64, u32)> {
-        let result = self.append_ring(now).and_then(|()| self.flush_record());
-        result.map(|()| self.sum())
+        self.append_ring(now).map(|()| self.sum())
     }
 
     /// Size and CRC-32 of what is in the log.
@@ -297,29 +300,23 @@ impl Spool {
         length: u32,
         now: UtcMillis,
     ) -> io::Result<()> {
-        if let Some(open) = &mut self.open
-            && open.stream == stream
-            && now.since(open.at) < MERGE_MS
-            && let Some(sum) = open.length.checked_add(length)
-        {
-            open.length = sum;
-            return Ok(());
+        let grown = self.open.and_then(|open| {
+            let near = open.stream == stream && now.since(open.at) < MERGE_MS;
+            let length = open.length.checked_add(length).filter(|_| near)?;
+            Some(Record { length, ..open })
+        });
+        if grown.is_none() && self.open.is_some() {
+            self.open_at += RECORD_BYTES as u64;
         }
-        self.flush_record()?;
-        self.open = Some(Record {
+        let record = grown.unwrap_or(Record {
             offset,
             at: now,
             length,
             stream,
         });
-        Ok(())
-    }
-
-    fn flush_record(&mut self) -> io::Result<()> {
-        match self.open.take() {
-            Some(record) => self.index.write_all(&record.encode()),
-            None => Ok(()),
-        }
+        self.open = Some(record);
+        // At once, so that whoever reads the newest bytes knows when they came.
+        self.index.write_all_at(&record.encode(), self.open_at)
     }
 }
 

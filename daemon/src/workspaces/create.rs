@@ -23,7 +23,7 @@ use crate::projects::{blocking, made_folder, ready, text, told};
 use crate::setup::{self, SETUP_LIMIT, Setup, Steps, Supervise};
 use crate::store::projects::ProjectRow;
 use crate::store::workspaces::{self, Private, WorkspaceRow};
-use crate::{Context, failpoint};
+use crate::{Context, failpoint, space};
 
 /// Called after each step of a creation, with the names in [`failpoint`]; tests crash there.
 pub type Crash = Arc<dyn Fn(&str) + Send + Sync>;
@@ -202,6 +202,7 @@ impl Making<'_> {
     }
 
     async fn make(&self, wish: &Wish) -> Result<WorkspaceCreated, Failure> {
+        space::check(self.context)?;
         let path = PathBuf::from(&self.project.project.path);
         let repo = blocking(move || Repo::discover(&path)).await?;
         let (choice, fetched_at, mut warnings) = self.choose(&repo, &wish.command).await?;
@@ -421,7 +422,7 @@ impl Making<'_> {
         .await?;
         let report = match wants {
             Ok((wants, problems)) => {
-                warnings.extend(problems);
+                warnings.extend(wants.warnings.iter().cloned().chain(problems));
                 if run {
                     self.set_up(row, wants).await?
                 } else {
@@ -451,19 +452,17 @@ impl Making<'_> {
             done: 0,
             total: None,
         });
+        let dir = match wants.folder(Path::new(&row.workspace.path)) {
+            Ok(dir) => dir,
+            Err(error) => return Ok(Some(unreadable(&error.to_string()))),
+        };
         let steps = Steps {
             what: "setup",
             commands: wants.setup,
-            dir: Path::new(&row.workspace.path).join(&wants.cwd),
+            dir,
             env: env_of(row, &self.project.project.path),
             limit: SETUP_LIMIT,
         };
-        if !steps.dir.is_dir() {
-            let folder = steps.dir.display();
-            return Ok(Some(unreadable(&format!(
-                "the setup folder {folder} does not exist; correct `cwd` in the project's config"
-            ))));
-        }
         let done = self
             .context
             .busy

@@ -281,9 +281,19 @@ async fn tear_down(
         PathBuf::from(&row.workspace.path),
         PathBuf::from(&project.project.path),
     );
-    let wants = blocking(move || Ok(tree.is_dir().then(|| setup::find(&tree, &root)))).await?;
-    let wants = match wants {
-        Some(Ok(wants)) if !wants.teardown.is_empty() => wants,
+    let look = move || {
+        let wants = setup::find(&tree, &root)?;
+        let folder = if wants.teardown.is_empty() {
+            tree
+        } else {
+            wants.folder(&tree)?
+        };
+        Ok::<_, setup::SetupError>((wants, folder))
+    };
+    let there = Path::new(&row.workspace.path).is_dir();
+    let wants = blocking(move || Ok(there.then(look))).await?;
+    let (wants, dir) = match wants {
+        Some(Ok((wants, dir))) if !wants.teardown.is_empty() => (wants, dir),
         Some(Err(error)) => {
             warnings.push(format!("teardown was left out: {error}"));
             return Ok(None);
@@ -293,7 +303,7 @@ async fn tear_down(
     let steps = Steps {
         what: "teardown",
         commands: wants.teardown,
-        dir: Path::new(&row.workspace.path).join(&wants.cwd),
+        dir,
         env: env_of(row, &project.project.path),
         limit: TEARDOWN_LIMIT,
     };

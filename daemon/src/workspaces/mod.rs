@@ -13,6 +13,7 @@ mod special;
 
 pub use create::{Crash, create, create_at};
 pub use delete::delete;
+pub(crate) use recover::sweep;
 pub use recover::{reconcile, recover};
 pub use refresh::{counted, refresh};
 pub use special::{RunPlace, for_run, main_row, main_workspace_id, run_workspace_id, scratch};

@@ -46,7 +46,7 @@ pub async fn recover(context: &Context, now: UtcMillis) -> Result<(), Failure> {
 }
 
 /// Deletes what lies in the trash beside worktrees and scratch folders.
-async fn sweep(context: &Context) -> Result<(), Failure> {
+pub(crate) async fn sweep(context: &Context) -> Result<(), Failure> {
     let (root, scratch) = (
         context.config.worktrees_root.clone(),
         context.layout.scratch(),

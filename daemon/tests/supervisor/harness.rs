@@ -39,6 +39,7 @@ pub(crate) fn spec(steps: Vec<Step>) -> Spec {
             term_ms: 150,
         },
         tied: false,
+        notes: Vec::new(),
     }
 }
 

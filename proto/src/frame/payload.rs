@@ -179,7 +179,7 @@ pub enum RejectCode {
 }
 
 /// Sign of life, both ways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Heartbeat {
     /// The sender's wall clock.

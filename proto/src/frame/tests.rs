@@ -126,6 +126,7 @@ fn host_messages() -> Vec<Message> {
                 disk_free_bytes: 1 << 35,
                 disk_total_bytes: 1 << 36,
                 running_runs: 1,
+                low_space: None,
             }),
             probe: false,
         }),

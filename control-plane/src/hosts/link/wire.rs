@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hostler_proto::link::Outgoing;
 use hostler_proto::link::control::ControlSession;
 use tokio::time::timeout;
@@ -60,6 +60,11 @@ impl Wire {
             flushed = self.sink.flush(), if self.flushing.is_some() => Woken::Flushed(flushed),
             frame = self.stream.next() => Woken::Frame(frame),
         }
+    }
+
+    /// A frame that has arrived already, without waiting for one.
+    pub(super) fn frame_at_hand(&mut self) -> Option<Woken> {
+        self.stream.next().now_or_never().map(Woken::Frame)
     }
 
     pub(super) fn frame(&mut self, frame: Option<Result<Message, WsError>>) {

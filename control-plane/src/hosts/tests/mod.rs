@@ -53,6 +53,7 @@ impl Served {
             home: home.path().to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             public_url: None,
+            keep_logs: crate::config::KeepLogs::default(),
         };
         let control = crate::open(config).await.unwrap();
         let (app, url) = (control.app().clone(), control.url().to_owned());

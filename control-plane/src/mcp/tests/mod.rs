@@ -41,6 +41,7 @@ async fn open(home: &Path) -> crate::ControlPlane {
         home: home.to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
         public_url: None,
+        keep_logs: crate::config::KeepLogs::default(),
     })
     .await
     .unwrap()

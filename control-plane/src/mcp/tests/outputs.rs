@@ -229,6 +229,7 @@ fn run(state: RunState) -> RunView {
         },
         host_id: HostId(Uuid::nil()),
         log_bytes: 4,
+        log_removed_at: None,
         log_tail: "end\n".to_owned(),
         as_of: AT,
     }
@@ -357,6 +358,7 @@ fn runs_fit_in_every_state() {
     let page = LogPage {
         run: views[3].clone(),
         log: "all\n".to_owned(),
+        records: Vec::new(),
         next_cursor: 4,
         done: true,
     };

@@ -87,7 +87,7 @@ pub(crate) struct HostOutput {
     agents: Vec<AgentOutput>,
     /// When it was enrolled.
     enrolled_at: Instant,
-    /// What is wrong with it, such as a clock that is off.
+    /// What is wrong with it: a clock that is off, or too little disk space to take work.
     warnings: Vec<String>,
 }
 
@@ -131,11 +131,14 @@ struct AgentOutput {
 
 impl From<HostView> for HostOutput {
     fn from(host: HostView) -> Self {
+        let readings_at = host.load.as_ref().map(|(_, at)| (*at).into());
         let readings = host.load.map(|(load, _)| load);
+        let low = readings.as_ref().and_then(|load| load.low_space.as_ref());
+        let low = low.map(|words| format!("low on disk space: {words}"));
         let facts = host.facts;
         let memory = facts.as_ref().map(|facts| MemoryOutput {
             total_bytes: facts.memory_bytes,
-            used_bytes: readings.map(|load| load.memory_used_bytes),
+            used_bytes: readings.as_ref().map(|load| load.memory_used_bytes),
         });
         Self {
             id: host.id.to_string(),
@@ -146,14 +149,14 @@ impl From<HostView> for HostOutput {
             arch: facts.as_ref().map(|facts| facts.arch.clone()),
             version: facts.as_ref().map(|facts| facts.daemon_version.clone()),
             cpus: facts.as_ref().map(|facts| facts.cpus),
-            load: readings.map(|load| load.load_1m),
+            load: readings.as_ref().map(|load| load.load_1m),
             memory,
-            disk: readings.map(|load| DiskOutput {
+            disk: readings.as_ref().map(|load| DiskOutput {
                 total_bytes: load.disk_total_bytes,
                 free_bytes: load.disk_free_bytes,
             }),
-            running_runs: readings.map(|load| load.running_runs),
-            readings_at: host.load.map(|(_, at)| at.into()),
+            running_runs: readings.as_ref().map(|load| load.running_runs),
+            readings_at,
             max_autonomy: facts.as_ref().map(|facts| super::word(&facts.max_autonomy)),
             agents: facts
                 .map(|facts| facts.agents.into_iter().map(Into::into).collect())
@@ -163,6 +166,7 @@ impl From<HostView> for HostOutput {
                 .clock_ahead_ms
                 .and_then(clock_off)
                 .into_iter()
+                .chain(low)
                 .collect(),
         }
     }

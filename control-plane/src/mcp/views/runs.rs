@@ -83,6 +83,9 @@ pub(crate) struct RunRecord {
     log_bytes: u64,
     /// The end of the log.
     log_tail: String,
+    /// When the log was deleted here by age or for want of room; the run itself stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_removed_at: Option<Instant>,
 }
 
 /// What a finished run did.
@@ -367,6 +370,7 @@ impl From<RunView> for RunRecord {
             outcome: told.finished.map(|finished| (&finished.outcome).into()),
             log_bytes: view.log_bytes,
             log_tail: view.log_tail,
+            log_removed_at: view.log_removed_at.map(Into::into),
         }
     }
 }
@@ -420,6 +424,10 @@ impl<'s> Told<'s> {
 
 /// `missed: 12 instants, the last at 2026-03-08T09:30:00Z`.
 fn skipped(reason: SkipReason, count: u32, until: Option<UtcMillis>) -> String {
+    if reason == SkipReason::DiskFull {
+        let more = "the host's disk is too full to start runs; hosts_list has the figures";
+        return format!("{}: {more}", reason.word());
+    }
     match until {
         Some(until) if count > 1 => {
             format!("{}: {count} instants, the last at {until}", reason.word())

@@ -236,7 +236,7 @@ impl HostSession {
     pub(super) fn beat(&mut self, now: Now) {
         let message = Message::Heartbeat(Heartbeat {
             time: now.wall,
-            load: Some(self.load),
+            load: Some(self.load.clone()),
             probe: false,
         });
         if let Phase::Live(live) = &mut self.phase {

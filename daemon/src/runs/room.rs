@@ -1,0 +1,94 @@
+//! What is given up when this host is low on space, in this order: the trash, delivered logs, and
+//! workspaces of ended runs that nobody asked to keep and that hold no work.
+
+use hostler_proto::automation::KeepWorkspace;
+use hostler_proto::command::WorkspaceDelete;
+use hostler_proto::error::Failure;
+use hostler_proto::run::{Run, RunState, SkipReason};
+use hostler_proto::workspace::WorkspaceState;
+
+use super::task::Runs;
+use crate::store::runs::{self as rows, RunRow};
+use crate::{clock, space, workspaces};
+
+/// How long a queued run waits for room before it is recorded as skipped, milliseconds.
+const PATIENCE_MS: i64 = 10_000;
+
+impl Runs {
+    /// Frees what may be freed, until there is room again; returns whether there is.
+    pub(super) async fn make_room(&self) -> bool {
+        if let Err(failure) = self.try_make_room().await {
+            tracing::warn!(%failure, "room cannot be made");
+        }
+        space::low(&self.0.context).is_none()
+    }
+
+    async fn try_make_room(&self) -> Result<(), Failure> {
+        let (context, now) = (&self.0.context, clock::wall());
+        workspaces::sweep(context).await?;
+        for (id, _, _) in context.store.delivered_spools().await? {
+            if space::low(context).is_none() {
+                return Ok(());
+            }
+            self.delete_spool(id, now).await;
+        }
+        let mut owned = context.store.workspaces().await?;
+        owned.sort_by_key(|row| row.workspace.created_at);
+        for row in owned {
+            let (Some(run), WorkspaceState::Ready) = (row.private.run_id, &row.workspace.state)
+            else {
+                continue;
+            };
+            if space::low(context).is_none() {
+                return Ok(());
+            }
+            let pinned = |run: &RunRow| {
+                let keep = run.automation.policies.keep_workspace;
+                keep == KeepWorkspace::Always || !run.run.state.is_final()
+            };
+            if context.store.run(run).await?.is_none_or(|run| pinned(&run)) {
+                continue;
+            }
+            let id = row.workspace.id;
+            let command = WorkspaceDelete {
+                workspace_id: id,
+                force: false,
+                delete_branch: true,
+            };
+            match workspaces::delete(context, command, self, now).await {
+                Ok(_) => {
+                    tracing::warn!(workspace = %id, path = %row.workspace.path, "a run's workspace was removed to make room");
+                    workspaces::sweep(context).await?;
+                }
+                Err(failure) => {
+                    tracing::info!(workspace = %id, %failure, "a run's workspace stays");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A queued run that found no room for long is recorded as skipped: it does not come as a
+    /// surprise hours later.
+    pub(super) async fn skip_for_space(&self, row: &RunRow) -> Result<(), Failure> {
+        let (context, now) = (&self.0.context, clock::wall());
+        if row.run.state != RunState::Queued || now.since(row.run.queued_at) < PATIENCE_MS {
+            return Ok(());
+        }
+        let run = Run {
+            state: RunState::Skipped {
+                reason: SkipReason::DiskFull,
+                at: now,
+                count: 1,
+                until: None,
+            },
+            ..row.run.clone()
+        };
+        let mut tx = context.store.begin().await?;
+        rows::update(&mut tx, &run, now).await?;
+        context.store.commit(tx).await?;
+        context.signals.scheduler.notify_one();
+        tracing::warn!(run = %run.id, "a run was skipped: this host is low on disk space");
+        Ok(())
+    }
+}
