@@ -368,10 +368,15 @@ async fn a_command_asked_on_two_sockets_is_carried_out_once_and_answered_on_the_
     second.welcome().await;
     second.take_everything().await;
     second.ask();
-    second.send_all().await;
-    // Whatever the daemon answers now comes after it has read the repeated command.
-    second.session.probe(now());
-    assert!(matches!(second.next().await, ControlEvent::Probed(true)));
+    // Frames are taken in their order: what answers this one comes after the repeated command.
+    second.session.sync(DesiredStep {
+        to: 8,
+        full: true,
+        hash: "h".into(),
+        ..DesiredStep::default()
+    });
+    let acked = second.next().await;
+    assert!(matches!(acked, ControlEvent::SyncAcked(_)), "{acked:?}");
     scene.machine.go.notify_one();
     let reply = second.next().await;
     let ControlEvent::Reply {

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
@@ -17,6 +17,10 @@ const MOST_BYTES: usize = 64 * 1024;
 
 /// How long the login shell may take to tell its PATH, milliseconds.
 const LOGIN_LIMIT_MS: u64 = 5_000;
+
+/// How long a program that is told to end has to put its things away, milliseconds. A shell's start
+/// files take locks that a kill would leave behind for every later shell.
+const END_LIMIT_MS: u64 = 2_000;
 
 /// Where tools are commonly put that a login shell may not name, below the user's home.
 const HOME_FOLDERS: &[&str] = &[
@@ -126,40 +130,57 @@ pub fn ask(question: &Question<'_>) -> Option<Answer> {
         command.current_dir(folder);
     }
     let mut child = command.spawn().ok()?;
-    let answer = read_until(&mut child, crate::clock::now().awake_ms + question.limit_ms);
+    let mut outputs = Outputs::of(&mut child)?;
+    let answer = outputs.read_until(crate::clock::now().awake_ms + question.limit_ms);
     // Its number is its group's, and cannot be another's before it is waited for.
     if answer.is_none()
         && let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
     {
+        rustix::process::kill_process_group(group, Signal::TERM).ok();
+        outputs.read_until(crate::clock::now().awake_ms + END_LIMIT_MS);
         rustix::process::kill_process_group(group, Signal::KILL).ok();
     }
     let status = child.wait().ok()?;
     answer.filter(|_| status.success())
 }
 
-/// Everything up to the end of both outputs; none when the deadline came first.
-fn read_until(child: &mut Child, deadline_ms: u64) -> Option<Answer> {
-    let mut out = Pipe::new(child.stdout.take()?);
-    let mut err = Pipe::new(child.stderr.take()?);
-    loop {
-        let left_ms = deadline_ms.checked_sub(crate::clock::now().awake_ms)?;
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left_ms / 1000).ok()?,
-            tv_nsec: i64::try_from(left_ms % 1000 * 1_000_000).ok()?,
-        };
-        match (out.ended, err.ended) {
-            (true, true) => {
-                return Some(Answer {
-                    out: out.text(),
-                    err: err.text(),
-                });
+/// What a program prints, while it does.
+struct Outputs {
+    out: Pipe<ChildStdout>,
+    err: Pipe<ChildStderr>,
+}
+
+impl Outputs {
+    fn of(child: &mut Child) -> Option<Self> {
+        Some(Self {
+            out: Pipe::new(child.stdout.take()?),
+            err: Pipe::new(child.stderr.take()?),
+        })
+    }
+
+    /// Everything up to the end of both outputs; none when the deadline came first.
+    fn read_until(&mut self, deadline_ms: u64) -> Option<Answer> {
+        let Self { out, err } = self;
+        loop {
+            let left_ms = deadline_ms.checked_sub(crate::clock::now().awake_ms)?;
+            let timeout = Timespec {
+                tv_sec: i64::try_from(left_ms / 1000).ok()?,
+                tv_nsec: i64::try_from(left_ms % 1000 * 1_000_000).ok()?,
+            };
+            match (out.ended, err.ended) {
+                (true, true) => {
+                    return Some(Answer {
+                        out: out.text(),
+                        err: err.text(),
+                    });
+                }
+                (false, true) => wait(&mut [out.poll()], &timeout)?,
+                (true, false) => wait(&mut [err.poll()], &timeout)?,
+                (false, false) => wait(&mut [out.poll(), err.poll()], &timeout)?,
             }
-            (false, true) => wait(&mut [out.poll()], &timeout)?,
-            (true, false) => wait(&mut [err.poll()], &timeout)?,
-            (false, false) => wait(&mut [out.poll(), err.poll()], &timeout)?,
+            out.read()?;
+            err.read()?;
         }
-        out.read()?;
-        err.read()?;
     }
 }
 
@@ -231,6 +252,18 @@ mod tests {
         assert_eq!(sh("exec tail -f /dev/null", 50), None);
         assert_eq!(sh("exec cat /dev/zero", 5_000), None);
         assert_eq!(sh("exec cat /dev/zero >&2", 5_000), None);
+    }
+
+    #[test]
+    fn a_slow_program_puts_its_things_away_before_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let script = format!(
+            "trap 'rm {0}' EXIT; trap 'exit 1' TERM; echo > {0}; while :; do tail -f /dev/null & wait; done",
+            lock.display()
+        );
+        assert_eq!(sh(&script, 500), None);
+        assert!(!lock.exists(), "what it took is given back");
     }
 
     #[test]

@@ -340,7 +340,8 @@ impl Supervision {
         self.reap(now);
         let living = self.tree.living();
         if living.is_empty() {
-            // What ended after the reaping is taken note of in the next round.
+            // Who ended between the reaping and the look would else be left for others to wait for.
+            self.reap(now);
             return self.current.is_none();
         }
         if self.ending.is_none() {
