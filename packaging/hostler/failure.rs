@@ -86,7 +86,7 @@ impl Failure {
             .and_then(|code| serde_json::from_value::<ErrorCode>(code.clone()).ok());
         Self {
             message: text("message").unwrap_or_else(|| error.to_string()),
-            hint: text("hint"),
+            hint: text("hint").map(|hint| as_commands(&hint)),
             detail: text("detail"),
             code: code.map_or(1, exit_code_of),
             passing: error.get("retryable") == Some(&Value::Bool(true)),
@@ -123,6 +123,33 @@ impl Failure {
     }
 }
 
+/// A hint that names tools, with the commands that do the same in their place.
+fn as_commands(hint: &str) -> String {
+    const NOUNS: &[&str] = &[
+        "hosts_",
+        "projects_",
+        "workspaces_",
+        "tasks_",
+        "automations_",
+        "runs_",
+    ];
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = hint.split_inclusive(|c: char| !is_name(c)).map(|piece| {
+        let tool = piece.trim_end_matches(|c: char| !is_name(c));
+        if !NOUNS.iter().any(|noun| tool.starts_with(noun)) {
+            return piece.to_owned();
+        }
+        let command = match tool {
+            "automations_get_prompt" => "automations prompt get".to_owned(),
+            "automations_set_prompt" => "automations prompt set".to_owned(),
+            other => other.replace('_', " "),
+        };
+        format!("`hostler {command}`{}", &piece[tool.len()..])
+    });
+    let text: String = words.collect();
+    text.replace("call `", "run `")
+}
+
 fn exit_code_of(code: ErrorCode) -> u8 {
     match code {
         ErrorCode::Unauthorized | ErrorCode::Forbidden => 3,
@@ -143,6 +170,27 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_names_what_is_typed_here() {
+        let hints = [
+            (
+                "call hosts_list to see what there is",
+                "run `hostler hosts list` to see what there is",
+            ),
+            (
+                "see automations_get_prompt.",
+                "see `hostler automations prompt get`.",
+            ),
+            (
+                "a task's status_type is one of ...",
+                "a task's status_type is one of ...",
+            ),
+        ];
+        for (tools, commands) in hints {
+            assert_eq!(as_commands(tools), commands);
+        }
+    }
 
     #[test]
     fn a_tool_error_keeps_its_words_and_gets_its_exit_code() {
