@@ -38,8 +38,9 @@ const STALL: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Time between two looks at the spools of watched runs, milliseconds.
 const WATCH_MS: u64 = 20;
-/// Shortest time between two looks at all logs, milliseconds.
-const LOOK_MS: u64 = 50;
+/// Shortest time between two looks at all logs, milliseconds: the first byte of a run that nobody
+/// watches yet waits for no more.
+const LOOK_MS: u64 = 10;
 /// How long acknowledged offsets are kept in memory before they are recorded, milliseconds: they
 /// save work after a restart, and the control plane says them again when a session begins.
 const RECORD_MS: u64 = 1_000;
