@@ -5,10 +5,13 @@
 //! stop. Domain operations are functions of an [`App`], a caller and their input; they are the same
 //! for every way in.
 
+pub mod audit;
 pub mod auth;
 pub mod automations;
 mod clock;
 pub mod config;
+mod console;
+pub mod edge;
 pub mod history;
 pub mod hosts;
 pub mod hosts_catalog;

@@ -175,7 +175,11 @@ impl ControlPlane {
                 tracing::debug!(%error, "nodelay");
             }
         });
-        let serving = axum::serve(listener, router(&app)).with_graceful_shutdown({
+        let serving = axum::serve(
+            listener,
+            router(&app).into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown({
             let stopping = stopping.clone();
             async move { stopping.cancelled().await }
         });
@@ -229,6 +233,8 @@ fn router(app: &App) -> Router {
         .with_state(app.clone())
         .merge(crate::hosts::router(app))
         .merge(crate::mcp::router(app))
+        .merge(crate::console::router(app))
+        .layer(axum::middleware::from_fn(crate::edge::tell_the_peer))
 }
 
 fn make_private_dir(path: &Path) -> Result<(), OpenError> {

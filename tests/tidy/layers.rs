@@ -43,6 +43,7 @@ const TABLE: &[Row] = &[
             "hosts/",
             "mcp/",
             "console/",
+            "edge/",
             "supervisor/",
         ],
     },

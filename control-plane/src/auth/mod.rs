@@ -8,6 +8,9 @@ mod mint;
 mod present;
 mod scope;
 mod secret;
+pub mod session;
+
+use std::net::IpAddr;
 
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{OrgId, UserId};
@@ -33,6 +36,17 @@ pub struct Caller {
     pub scopes: Scopes,
     /// How they are named to others: their email.
     pub label: String,
+    /// What they call with, and from where.
+    pub via: Via,
+}
+
+/// The program somebody calls with, and where it is: for the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Via {
+    /// The program in words: `console`, `API key laptop`, an OAuth client's name.
+    pub client: String,
+    /// Its address, as far as the proxies in between are trusted.
+    pub address: Option<IpAddr>,
 }
 
 /// A person's role in an organization, from least to most.

@@ -6,7 +6,7 @@
 
 use hostler_proto::time::UtcMillis;
 
-use super::{Caller, Role, Scopes, Secret, SecretKind};
+use super::{Caller, Role, Scopes, Secret, SecretKind, Via};
 use crate::App;
 use crate::store;
 use crate::store::tokens::TokenRow;
@@ -54,7 +54,10 @@ pub async fn authenticate(
     let fits = match secret.kind() {
         SecretKind::ApiKey => true,
         SecretKind::AccessToken => place == Place::Bearer,
-        SecretKind::RefreshToken | SecretKind::EnrolmentKey => false,
+        SecretKind::RefreshToken
+        | SecretKind::EnrolmentKey
+        | SecretKind::Session
+        | SecretKind::Link => false,
     };
     if !fits {
         return Err(Denied::NotGood);
@@ -107,6 +110,10 @@ fn caller(row: TokenRow) -> Result<Caller, Denied> {
         token_id: row.id,
         scopes: Scopes::parse(&row.scopes),
         label: row.email,
+        via: Via {
+            client: format!("API key {}", row.name),
+            address: None,
+        },
     })
 }
 

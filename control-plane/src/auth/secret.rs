@@ -1,4 +1,5 @@
-//! Secrets that stand for a principal: API keys, access and refresh tokens, host enrolment keys.
+//! Secrets that stand for a principal: API keys, access and refresh tokens, host enrolment keys,
+//! browser sessions, links that work once.
 //!
 //! A secret is 256 random bits behind a prefix that secret scanners know. Only its SHA-256 is ever
 //! stored, and it is looked up by that hash, so no comparison of secrets can leak time. This
@@ -21,6 +22,10 @@ pub enum SecretKind {
     RefreshToken,
     /// A single-use key that enrols one host.
     EnrolmentKey,
+    /// A signed-in browser's cookie.
+    Session,
+    /// A link that works once: set-up, invitation, recovery.
+    Link,
 }
 
 /// Random bits of one secret, supplied by the caller's source of chance.
@@ -38,11 +43,13 @@ pub struct Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretKind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::ApiKey,
         Self::AccessToken,
         Self::RefreshToken,
         Self::EnrolmentKey,
+        Self::Session,
+        Self::Link,
     ];
 
     /// The visible prefix.
@@ -52,6 +59,8 @@ impl SecretKind {
             Self::AccessToken => "at_",
             Self::RefreshToken => "rt_",
             Self::EnrolmentKey => "hk_",
+            Self::Session => "se_",
+            Self::Link => "ln_",
         }
     }
 
@@ -62,6 +71,8 @@ impl SecretKind {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::EnrolmentKey => "enrolment_key",
+            Self::Session => "session",
+            Self::Link => "link",
         }
     }
 

@@ -4,6 +4,7 @@
 //! A write transaction holds the one writing connection from its start (`BEGIN IMMEDIATE`), so it
 //! never fails half-way for another writer. The store takes no decisions and asks no clock.
 
+pub mod audit;
 pub mod automations;
 pub mod changes;
 pub mod commands;
@@ -14,6 +15,7 @@ pub mod meta;
 pub mod projects;
 mod row;
 pub mod runs;
+pub mod sessions;
 pub mod tasks;
 pub mod tokens;
 pub mod workspaces;

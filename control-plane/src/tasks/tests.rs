@@ -94,6 +94,7 @@ fn caller(org: OrgId, user: UserId, label: &str) -> Caller {
         token_id: uuid::Uuid::nil(),
         scopes: Scopes::all(),
         label: label.to_owned(),
+        via: crate::auth::Via::default(),
     }
 }
 

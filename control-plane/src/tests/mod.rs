@@ -133,6 +133,7 @@ async fn add_org(app: &App, number: u128) -> Caller {
         token_id: Uuid::nil(),
         scopes: Scopes::all(),
         label,
+        via: crate::auth::Via::default(),
     }
 }
 

@@ -79,6 +79,7 @@ async fn presence_of_an_earlier_start_is_void() {
         token_id: Uuid::nil(),
         scopes: Scopes::all(),
         label: owner.email,
+        via: crate::auth::Via::default(),
     };
     let host = add_host(&app, &caller, "MacBook").await;
     crate::ingest::hello(&app, host, &crate::ingest::Stated::default())

@@ -1,0 +1,209 @@
+//! Signed-in browsers: a cookie that holds a secret, and the row that holds its hash.
+//!
+//! A session is begun with a fresh secret at every sign-in, so nobody can be made to use one that
+//! somebody else knows. What a form must repeat to prove that it is ours (`csrf`) is derived from the
+//! secret and stored nowhere. Passwords and who may sign in are elsewhere.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{OrgId, UserId};
+use hostler_proto::time::UtcMillis;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Caller, Role, Scopes, Secret, SecretKind, Via};
+use crate::edge::Peer;
+use crate::store::sessions::{MembershipRow, NewSession, SessionRow};
+use crate::{App, clock, store};
+
+/// The cookie (RFC 6265bis section 4.1.3.2: bound to this host, over TLS or loopback).
+pub(crate) const COOKIE: &str = "__Host-hostler";
+
+/// A session ends so long after it began, milliseconds.
+const LIFE_MS: i64 = 30 * 24 * 3_600_000;
+
+/// A session ends after so long without a request, milliseconds.
+const IDLE_MS: i64 = 7 * 24 * 3_600_000;
+
+/// A session's last use is noted at most this often, milliseconds.
+const NOTE_EVERY_MS: i64 = 60_000;
+
+/// At most so much of a browser's name is kept, characters.
+const AGENT_CHARACTERS: usize = 200;
+
+/// Somebody with a signed-in browser.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// The session.
+    pub session_id: Uuid,
+    /// The person.
+    pub user_id: UserId,
+    /// Their name.
+    pub name: String,
+    /// Their email.
+    pub email: String,
+    /// The organizations they belong to, by name; at least one.
+    pub orgs: Vec<Membership>,
+    /// As whom they work: in the organization they chose, with all scopes.
+    pub caller: Caller,
+    /// What each form of theirs must repeat.
+    pub csrf: String,
+}
+
+/// A person's place in an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The organization.
+    pub org_id: OrgId,
+    /// Its name.
+    pub name: String,
+    /// Their role in it.
+    pub role: Role,
+}
+
+impl Visitor {
+    /// Their place in the organization they work in.
+    pub fn membership(&self) -> Option<&Membership> {
+        let mut orgs = self.orgs.iter();
+        orgs.find(|org| org.org_id == self.caller.org_id)
+    }
+}
+
+/// Begins a session; the `Set-Cookie` to answer with.
+pub async fn begin(
+    app: &App,
+    user: UserId,
+    org: Option<OrgId>,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<HeaderValue, Failure> {
+    let now = clock::wall();
+    let secret = Secret::mint(SecretKind::Session, &clock::random());
+    let agent = headers.get(header::USER_AGENT);
+    let session = NewSession {
+        id: hostler_proto::ids::uuid_v7(now, &clock::id_entropy()),
+        hash: secret.hash().to_string(),
+        user_id: user,
+        org_id: org,
+        created_at: now,
+        expires_at: now.plus_ms(LIFE_MS),
+        agent: agent.map(|agent| {
+            let text = String::from_utf8_lossy(agent.as_bytes());
+            text.chars().take(AGENT_CHARACTERS).collect()
+        }),
+        address: Some(peer.address.to_string()),
+    };
+    let mut tx = app.store.begin().await?;
+    store::sessions::insert(&mut tx, &session).await?;
+    app.store.commit(tx).await?;
+    cookie(secret.expose(), LIFE_MS / 1_000)
+}
+
+/// Whose browser sent a request; none when it is not signed in, or no longer.
+pub async fn visitor(
+    app: &App,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<Option<Visitor>, Failure> {
+    let Some(secret) = presented(headers) else {
+        return Ok(None);
+    };
+    let row = store::sessions::by_hash(&app.store, &secret.hash().to_string()).await?;
+    let now = clock::wall();
+    let Some(row) = row.filter(|row| is_good(row, now)) else {
+        return Ok(None);
+    };
+    let orgs = store::sessions::memberships(&app.store, row.user_id).await?;
+    let orgs: Vec<Membership> = orgs.into_iter().filter_map(membership).collect();
+    let chosen = orgs.iter().find(|org| Some(org.org_id) == row.org_id);
+    let Some(chosen) = chosen.or(orgs.first()) else {
+        return Ok(None);
+    };
+    if now.since(row.last_seen_at) >= NOTE_EVERY_MS {
+        note_use(app, row.id, now);
+    }
+    let caller = Caller {
+        org_id: chosen.org_id,
+        user_id: row.user_id,
+        role: chosen.role,
+        token_id: row.id,
+        scopes: Scopes::all(),
+        label: row.email.clone(),
+        via: Via {
+            client: "console".to_owned(),
+            address: Some(peer.address),
+        },
+    };
+    Ok(Some(Visitor {
+        session_id: row.id,
+        user_id: row.user_id,
+        name: row.name,
+        email: row.email,
+        orgs,
+        caller,
+        csrf: csrf_of(&secret),
+    }))
+}
+
+/// Ends a visitor's session; the `Set-Cookie` that makes the browser forget it.
+pub async fn end(app: &App, visitor: &Visitor) -> Result<HeaderValue, Failure> {
+    let mut tx = app.store.begin().await?;
+    store::sessions::delete(&mut tx, visitor.session_id).await?;
+    app.store.commit(tx).await?;
+    cookie("", 0)
+}
+
+fn is_good(row: &SessionRow, now: UtcMillis) -> bool {
+    row.expires_at > now && now.since(row.last_seen_at) < IDLE_MS
+}
+
+fn membership(row: MembershipRow) -> Option<Membership> {
+    Some(Membership {
+        org_id: row.org_id,
+        name: row.name,
+        role: Role::from_word(&row.role)?,
+    })
+}
+
+/// The session cookie's secret (RFC 6265 section 5.4: pairs split by semicolons).
+fn presented(headers: &HeaderMap) -> Option<Secret> {
+    let cookies = headers.get_all(header::COOKIE);
+    let mut pairs = cookies
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, text) = pairs.find(|(name, _)| *name == COOKIE)?;
+    Secret::read(text).filter(|secret| secret.kind() == SecretKind::Session)
+}
+
+fn cookie(value: &str, seconds: i64) -> Result<HeaderValue, Failure> {
+    let text =
+        format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+    HeaderValue::from_str(&text).map_err(|error| {
+        Failure::new(ErrorCode::HostError, "the session cookie cannot be set")
+            .detail(error.to_string())
+    })
+}
+
+fn csrf_of(secret: &Secret) -> String {
+    let mut digest = Sha256::new();
+    digest.update(b"hostler csrf\0");
+    digest.update(secret.expose().as_bytes());
+    hex::encode(digest.finalize())
+}
+
+/// Notes the use of a session beside the request, which does not wait for it.
+fn note_use(app: &App, id: Uuid, now: UtcMillis) {
+    let store = app.store.clone();
+    app.in_background(async move {
+        let noted = async {
+            let mut tx = store.begin().await?;
+            store::sessions::touch(&mut tx, id, now).await?;
+            store.commit(tx).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "a session's use was not noted");
+        }
+    });
+}

@@ -1,0 +1,144 @@
+//! Who visits a page, and whether a form is ours.
+//!
+//! A page asks for [`SignedIn`], a form's target for [`Checked`]: a handler without one of them is
+//! open to everybody. A form is ours when the browser does not say that it came from elsewhere
+//! (`Sec-Fetch-Site`, `Origin`) and it repeats the session's token.
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Form, RequestPartsExt as _};
+use maud::html;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq as _;
+
+use super::layout;
+use crate::App;
+use crate::auth::session::{self, Visitor};
+use crate::edge::Peer;
+
+/// A form may hold so much, bytes: a prompt of 100,000 characters, each escaped to nine.
+const MOST_FORM_BYTES: usize = 1 << 20;
+
+/// The visitor of a page; whoever is not signed in is sent to sign in first.
+#[derive(Debug)]
+pub(crate) struct SignedIn(pub(crate) Visitor);
+
+/// A form that its visitor sent from one of our pages.
+#[derive(Debug)]
+pub(crate) struct Checked<T> {
+    /// Who sent it.
+    pub(crate) visitor: Visitor,
+    /// What it holds.
+    pub(crate) form: T,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    csrf: String,
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+        match session::visitor(app, &parts.headers, peer).await {
+            Ok(Some(visitor)) => Ok(Self(visitor)),
+            Ok(None) => Err(Redirect::to(&sign_in_path(parts)).into_response()),
+            Err(failure) => Err(layout::plain(
+                layout::status_of(failure.code),
+                "That did not work",
+                layout::problem(&failure),
+            )),
+        }
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Checked<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let SignedIn(visitor) = parts.extract_with_state(app).await?;
+        if came_from_elsewhere(app, &parts.headers) {
+            return Err(not_ours());
+        }
+        let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
+            .await
+            .map_err(|_| too_large())?;
+        let token: Token = form(&parts, bytes.clone()).await?;
+        let same = token.csrf.as_bytes().ct_eq(visitor.csrf.as_bytes());
+        if !bool::from(same) {
+            return Err(not_ours());
+        }
+        let form = form(&parts, bytes).await?;
+        Ok(Self { visitor, form })
+    }
+}
+
+/// Whether a browser says that a request was made by a page that is not ours. Programs say nothing.
+pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
+    let said = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    if let Some(site) = said("sec-fetch-site") {
+        return site != b"same-origin" && site != b"none";
+    }
+    let Some(origin) = said("origin") else {
+        return false;
+    };
+    let host = headers
+        .get(header::HOST)
+        .map_or(&b""[..], |host| host.as_bytes());
+    let ours = [&b"https://"[..], b"http://"];
+    let same = ours
+        .iter()
+        .any(|scheme| origin.strip_prefix(*scheme) == Some(host));
+    !same && origin != app.server.url.as_bytes()
+}
+
+async fn form<T: DeserializeOwned>(parts: &Parts, bytes: bytes::Bytes) -> Result<T, Response> {
+    let mut request = Request::new(axum::body::Body::from(bytes));
+    *request.method_mut() = Method::POST;
+    if let Some(media) = parts.headers.get(header::CONTENT_TYPE) {
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, media.clone());
+    }
+    let read = Form::<T>::from_request(request, &()).await;
+    read.map(|Form(form)| form).map_err(|why| unread(&why))
+}
+
+/// Where to sign in and come back from. Only what is read can be come back to.
+fn sign_in_path(parts: &Parts) -> String {
+    let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    if parts.method != Method::GET || here == "/" {
+        return "/sign-in".to_owned();
+    }
+    let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
+    format!("/sign-in?next={next}")
+}
+
+fn not_ours() -> Response {
+    let body = html! {
+        p { "The form did not come from this console, or it is from before you signed in." }
+        p { a href="/" { "Open the console" } " and fill it in again. Nothing was changed." }
+    };
+    layout::plain(StatusCode::FORBIDDEN, "Form refused", body)
+}
+
+fn too_large() -> Response {
+    let body = html! { p { "The form holds more than 1 MiB. Nothing was changed." } };
+    layout::plain(StatusCode::PAYLOAD_TOO_LARGE, "Form too large", body)
+}
+
+fn unread(why: &FormRejection) -> Response {
+    let body = html! {
+        p { "The form cannot be read: " (why) "." }
+        p { "Go back and look at its fields. Nothing was changed." }
+    };
+    layout::plain(StatusCode::BAD_REQUEST, "Form not understood", body)
+}
