@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod hosts_catalog;
 pub mod ingest;
 mod lifecycle;
+pub mod limits;
 mod mcp;
 pub mod names;
 pub mod patch;
@@ -58,6 +59,8 @@ pub struct App {
     pub server: Arc<Server>,
     /// Cancelled when the server stops.
     pub shutdown: CancellationToken,
+    /// How often what may be done.
+    pub limits: Arc<limits::Limits>,
     /// Commands being asked now: nobody asks the same one twice at once.
     pub(crate) asking: Arc<Mutex<BTreeSet<CommandId>>>,
     background: TaskTracker,
@@ -81,6 +84,7 @@ impl App {
             hosts: Arc::new(Hosts::default()),
             server: Arc::new(server),
             shutdown: CancellationToken::new(),
+            limits: Arc::default(),
             asking: Arc::default(),
             background: TaskTracker::new(),
         }
