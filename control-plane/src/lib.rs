@@ -10,6 +10,7 @@ pub mod auth;
 pub mod automations;
 mod clock;
 pub mod config;
+pub mod connect;
 mod console;
 pub mod edge;
 pub mod history;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hostler_control_plane::{Config, ControlPlane};
+use hostler_control_plane::{Config, ControlPlane, connect};
 use hostler_daemon::config::Layout;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -206,7 +206,7 @@ async fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
         file.display()
     ))?;
     output::line("Connect your client (`hostler connect` shows this again):\n")?;
-    for client in paste::clients(&mcp_url, key) {
+    for client in connect::clients(&mcp_url, key) {
         output::line(&paste::render(&client))?;
     }
     Ok(())

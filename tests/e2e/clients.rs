@@ -17,7 +17,7 @@ fn claude_code_connects_by_the_line_up_prints() {
     let shown = up.program.stdout();
     let mut lines = shown.lines().map(str::trim);
     let line = lines
-        .find(|line| line.starts_with("claude mcp add"))
+        .find(|line| line.starts_with("claude mcp add") && line.contains("--header"))
         .expect(&shown);
     let model = Model::start(&home, "unused", &json!([]));
     let shell = |line: &str| {
