@@ -13,6 +13,7 @@ pub mod config;
 pub mod connect;
 mod console;
 pub mod edge;
+pub mod fetch;
 pub mod history;
 pub mod hosts;
 pub mod hosts_catalog;
