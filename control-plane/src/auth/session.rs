@@ -48,6 +48,8 @@ pub struct Visitor {
     pub caller: Caller,
     /// What each form of theirs must repeat.
     pub csrf: String,
+    /// What their last form did, for the next page to say.
+    pub said: Option<String>,
 }
 
 /// A person's place in an organization.
@@ -142,6 +144,7 @@ pub async fn visitor(
         orgs,
         caller,
         csrf: csrf_of(&secret),
+        said: crate::console::flash::said(headers),
     }))
 }
 

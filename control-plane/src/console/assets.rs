@@ -1,8 +1,10 @@
 //! The console's static files, held in the program.
 //!
-//! Their address carries a hash of their content, so a browser may keep them for ever.
+//! Their address carries a hash of their content, so a browser may keep them for ever; without the
+//! right hash it has to ask again.
 
 use axum::Router;
+use axum::extract::RawQuery;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,24 +18,38 @@ pub(super) const CSS: Asset = Asset {
     text: include_str!("assets/app.css"),
 };
 
-const ALL: [Asset; 1] = [CSS];
+/// What every page does with JavaScript.
+pub(super) const JS: Asset = Asset {
+    path: "/assets/app.js",
+    media: "text/javascript; charset=utf-8",
+    text: include_str!("assets/app.js"),
+};
+
+/// The sign of the product.
+pub(super) const ICON: Asset = Asset {
+    path: "/assets/icon.svg",
+    media: "image/svg+xml",
+    text: include_str!("assets/icon.svg"),
+};
+
+const ALL: [Asset; 3] = [CSS, JS, ICON];
 
 /// A file of the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asset {
-    path: &'static str,
-    media: &'static str,
-    text: &'static str,
+    pub(super) path: &'static str,
+    pub(super) media: &'static str,
+    pub(super) text: &'static str,
 }
 
 impl Asset {
     /// The address to link to.
     pub(super) fn url(&self) -> String {
-        format!(
-            "{}?v={:08x}",
-            self.path,
-            crc32fast::hash(self.text.as_bytes())
-        )
+        format!("{}?{}", self.path, self.version())
+    }
+
+    fn version(&self) -> String {
+        format!("v={:08x}", crc32fast::hash(self.text.as_bytes()))
     }
 }
 
@@ -41,15 +57,18 @@ impl Asset {
 pub(super) fn routes() -> Router<App> {
     let mut routes = Router::new();
     for asset in ALL {
-        routes = routes.route(asset.path, get(async move || serve(asset)));
+        let handler = async move |RawQuery(query): RawQuery| serve(asset, query.as_deref());
+        routes = routes.route(asset.path, get(handler));
     }
     routes
 }
 
-fn serve(asset: Asset) -> Response {
-    let headers = [
-        (CONTENT_TYPE, asset.media),
-        (CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
+fn serve(asset: Asset, query: Option<&str>) -> Response {
+    let caching = if query == Some(asset.version().as_str()) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let headers = [(CONTENT_TYPE, asset.media), (CACHE_CONTROL, caching)];
     (headers, asset.text).into_response()
 }

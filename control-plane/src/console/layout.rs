@@ -1,13 +1,15 @@
-//! The frame around every page: head, navigation, and the small parts that pages share.
+//! The frame around every page: head, navigation, title, and what stands above the content.
 //!
-//! It knows no noun's data. Text is escaped by maud wherever it stands.
+//! It knows no noun's data. Text is escaped by maud wherever it stands. Parts of pages are in
+//! `parts`.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use hostler_proto::error::{ErrorCode, Failure};
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets;
+use super::assets::{self, Asset};
+pub(crate) use super::flash::redirect;
 use crate::auth::session::Visitor;
 
 /// The part of the console a page belongs to.
@@ -43,9 +45,95 @@ impl Nav {
     ];
 }
 
+/// A page for somebody who is signed in, put together piece by piece.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    visitor: &'a Visitor,
+    at: Nav,
+    title: &'a str,
+    status: StatusCode,
+    crumbs: Vec<(&'a str, String)>,
+    beside: Markup,
+    actions: Markup,
+    tabs: Markup,
+    scripts: Vec<Asset>,
+}
+
+impl<'a> Page<'a> {
+    /// A page called `title` in a part of the console.
+    pub(crate) fn new(visitor: &'a Visitor, at: Nav, title: &'a str) -> Self {
+        Self {
+            visitor,
+            at,
+            title,
+            status: StatusCode::OK,
+            crumbs: Vec::new(),
+            beside: html! {},
+            actions: html! {},
+            tabs: html! {},
+            scripts: vec![assets::JS],
+        }
+    }
+
+    /// Answered with another status than 200.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// A page it stands under, shown above the title; outermost first.
+    pub(crate) fn under(mut self, name: &'a str, path: impl Into<String>) -> Self {
+        self.crumbs.push((name, path.into()));
+        self
+    }
+
+    /// What stands beside the title: a badge.
+    pub(crate) fn beside(mut self, beside: Markup) -> Self {
+        self.beside = beside;
+        self
+    }
+
+    /// Links and buttons at the end of the title's line.
+    pub(crate) fn actions(mut self, actions: Markup) -> Self {
+        self.actions = actions;
+        self
+    }
+
+    /// Tabs under the title, from `parts::tabs`.
+    pub(crate) fn tabs(mut self, tabs: Markup) -> Self {
+        self.tabs = tabs;
+        self
+    }
+
+    /// A script of a live part.
+    pub(crate) fn script(mut self, script: Asset) -> Self {
+        self.scripts.push(script);
+        self
+    }
+
+    /// The page with its content.
+    pub(crate) fn body(self, body: Markup) -> Response {
+        let whole = html! {
+            (head(self.title, &self.scripts))
+            body {
+                a.skip href="#main" { "Skip to content" }
+                (top(self.visitor, self.at))
+                main #main tabindex="-1" {
+                    (crumbs(&self.crumbs))
+                    div.title { h1 { (self.title) } (self.beside) div.actions { (self.actions) } }
+                    (self.tabs)
+                    @if let Some(said) = &self.visitor.said { div.said role="status" { p { (said) } } }
+                    (body)
+                }
+            }
+        };
+        (self.status, document(&whole)).into_response()
+    }
+}
+
 /// A page for somebody who is signed in.
 pub(crate) fn page(visitor: &Visitor, at: Nav, title: &str, body: Markup) -> Response {
-    with_status(StatusCode::OK, visitor, at, title, body)
+    Page::new(visitor, at, title).body(body)
 }
 
 /// A page for somebody who is signed in, answered with another status than 200.
@@ -56,40 +144,19 @@ pub(crate) fn with_status(
     title: &str,
     body: Markup,
 ) -> Response {
-    let whole = html! {
-        (head(title))
-        body {
-            a.skip href="#main" { "Skip to content" }
-            header.top {
-                a.brand href="/" { "Hostler" }
-                nav aria-label="Main" {
-                    @for (nav, name, path) in Nav::ALL {
-                        a href=(path) aria-current=[(nav == at).then_some("page")] { (name) }
-                    }
-                }
-                div.who {
-                    @if let Some(org) = visitor.membership() {
-                        a.org href="/organizations" { (org.name) }
-                    }
-                    a href="/settings/profile" { (visitor.name) }
-                    form method="post" action="/sign-out" {
-                        (csrf(visitor))
-                        button.link type="submit" { "Sign out" }
-                    }
-                }
-            }
-            main #main { h1 { (title) } (body) }
-        }
-    };
-    (status, document(&whole)).into_response()
+    Page::new(visitor, at, title).status(status).body(body)
 }
 
 /// A page for somebody who is not signed in, and for what went wrong.
 pub(crate) fn plain(status: StatusCode, title: &str, body: Markup) -> Response {
     let whole = html! {
-        (head(title))
+        (head(title, &[assets::JS]))
         body.plain {
-            main #main { p.brand { "Hostler" } h1 { (title) } (body) }
+            main #main {
+                p { a.brand href="/" { img src=(assets::ICON.url()) alt=""; "Hostler" } }
+                h1 { (title) }
+                (body)
+            }
         }
     };
     (status, document(&whole)).into_response()
@@ -109,21 +176,21 @@ pub(crate) fn failed(visitor: &Visitor, at: Nav, failure: &Failure) -> Response 
         | ErrorCode::RateLimited
         | ErrorCode::Unsupported => "That did not work",
     };
-    with_status(
-        status_of(failure.code),
-        visitor,
-        at,
-        title,
-        problem(failure),
-    )
+    let body = html! {
+        (problem(failure))
+        @if let Some((_, name, path)) = Nav::ALL.into_iter().find(|(nav, _, _)| *nav == at) {
+            p { a href=(path) { "Back to " (name) } }
+        }
+    };
+    with_status(status_of(failure.code), visitor, at, title, body)
 }
 
-/// What went wrong, in words, to stand in a page.
+/// What went wrong, in words, to stand in a page. It takes the focus, so that it is read first.
 pub(crate) fn problem(failure: &Failure) -> Markup {
     html! {
-        div.problem role="alert" {
-            p { (failure.message) }
-            @if let Some(hint) = &failure.hint { p.hint { (hint) } }
+        div.problem role="alert" tabindex="-1" autofocus {
+            p { (sentence(&failure.message)) }
+            @if let Some(hint) = &failure.hint { p.hint { (sentence(hint)) } }
             @if let Some(detail) = &failure.detail { pre { (detail) } }
         }
     }
@@ -149,14 +216,58 @@ pub(crate) fn status_of(code: ErrorCode) -> StatusCode {
     }
 }
 
-fn head(title: &str) -> Markup {
+fn top(visitor: &Visitor, at: Nav) -> Markup {
+    html! {
+        header.top {
+            div.top-row {
+                a.brand href="/" { img src=(assets::ICON.url()) alt=""; "Hostler" }
+                @if let Some(org) = visitor.membership() {
+                    a.org href="/organizations" title="Change organization" { (org.name) }
+                }
+                div.who {
+                    a.name href="/settings/profile" { (visitor.name) }
+                    form method="post" action="/sign-out" {
+                        (csrf(visitor))
+                        button.link type="submit" { "Sign out" }
+                    }
+                }
+            }
+            nav aria-label="Main" {
+                @for (nav, name, path) in Nav::ALL {
+                    a href=(path) aria-current=[(nav == at).then_some("page")] { (name) }
+                }
+            }
+        }
+    }
+}
+
+fn crumbs(crumbs: &[(&str, String)]) -> Markup {
+    html! {
+        @if !crumbs.is_empty() {
+            nav.crumbs aria-label="Breadcrumb" {
+                ol { @for (name, path) in crumbs { li { a href=(path) { (name) } } } }
+            }
+        }
+    }
+}
+
+/// Failures begin in lower case, because tools put them into sentences; a page begins with them.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).collect()
+}
+
+fn head(title: &str, scripts: &[Asset]) -> Markup {
     html! {
         head {
             meta charset="utf-8";
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             title { (title) " · Hostler" }
+            link rel="icon" type="image/svg+xml" href=(assets::ICON.url());
             link rel="stylesheet" href=(assets::CSS.url());
+            @for script in scripts { script defer src=(script.url()) {} }
         }
     }
 }

@@ -5,25 +5,78 @@
 //! the visitor may not see is the same page as of something that does not exist.
 
 mod assets;
+mod field;
+pub(crate) mod flash;
 mod layout;
+mod parts;
 mod visit;
 
 use axum::Router;
-use axum::response::Redirect;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use maud::{Markup, html};
 
 use crate::App;
+use crate::auth::session;
+use crate::edge::Peer;
+use layout::Nav;
 
 pub(crate) use visit::{Checked, SignedIn};
 
-/// The routes of the console.
+/// The routes of the console, and the pages for what is no route.
 pub(crate) fn router(app: &App) -> Router {
     Router::new()
         .route("/", get(home))
         .merge(assets::routes())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(flash::say_once))
         .with_state(app.clone())
 }
 
 async fn home(_: SignedIn) -> Redirect {
     Redirect::to("/hosts")
+}
+
+async fn nothing_here(State(app): State<App>, request: Parts) -> Response {
+    let body = html! {
+        p { "There is no page at " code { (request.uri.path()) } "." }
+        p { a href="/" { "Open the console" } }
+    };
+    instead(&app, &request, StatusCode::NOT_FOUND, "Not found", body).await
+}
+
+async fn wrong_method(State(app): State<App>, request: Parts) -> Response {
+    let body = html! {
+        p { code { (request.uri.path()) } " is not for " code { (request.method) } " requests. Nothing was changed." }
+        p { a href="/" { "Open the console" } }
+    };
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    instead(&app, &request, status, "Not possible here", body).await
+}
+
+/// A page for people; one line for programs.
+async fn instead(
+    app: &App,
+    request: &Parts,
+    status: StatusCode,
+    title: &str,
+    body: Markup,
+) -> Response {
+    if !wants_page(&request.headers) {
+        return (status, format!("{title}\n")).into_response();
+    }
+    let peer = request.extensions.get::<Peer>().copied();
+    match session::visitor(app, &request.headers, peer.unwrap_or_default()).await {
+        Ok(Some(visitor)) => layout::with_status(status, &visitor, Nav::Elsewhere, title, body),
+        Ok(None) | Err(_) => layout::plain(status, title, body),
+    }
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    accept.is_some_and(|accept| String::from_utf8_lossy(accept.as_bytes()).contains("text/html"))
 }
