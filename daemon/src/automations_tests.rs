@@ -104,22 +104,25 @@ async fn a_step_with_another_hash_changes_nothing() {
 #[tokio::test]
 async fn an_unsent_plan_is_replaced_by_a_newer_one_of_the_same_automation() {
     let (_home, context) = context().await;
-    let plan = |number: u128, revision| {
-        Event::AutomationChanged(hostler_proto::automation::AutomationStatus {
-            id: AutomationId(Uuid::from_u128(number)),
-            revision,
-            next_run_at: None,
-            stopped: None,
-        })
+    let plan = |number: u128, revision| hostler_proto::automation::AutomationStatus {
+        id: AutomationId(Uuid::from_u128(number)),
+        revision,
+        next_run_at: None,
+        stopped: None,
     };
     let gone = Event::ProjectRemoved {
         id: hostler_proto::ids::ProjectId(Uuid::from_u128(1)),
     };
     let mut tx = context.store.begin().await.unwrap();
     let before = outbox::next(&mut tx).await.unwrap() - 1;
-    for event in [plan(1, 1), plan(2, 1), gone, plan(1, 2), plan(1, 3)] {
-        outbox::append(&mut tx, &event, UtcMillis(0)).await.unwrap();
-    }
+    let (now, first, second) = (UtcMillis(0), plan(1, 1), plan(2, 1));
+    let append_plans = outbox::append_plans;
+    append_plans(&mut tx, &[&first, &second], now)
+        .await
+        .unwrap();
+    outbox::append(&mut tx, &gone, now).await.unwrap();
+    append_plans(&mut tx, &[&plan(1, 2)], now).await.unwrap();
+    append_plans(&mut tx, &[&plan(1, 3)], now).await.unwrap();
     assert_eq!(outbox::next(&mut tx).await.unwrap(), before + 6);
     context.store.commit(tx).await.unwrap();
     let left = context.store.outbox_after(before, 10).await.unwrap();

@@ -5,9 +5,9 @@
 //! notice of; it is the only one to write plans and to remove rows.
 
 use hostler_proto::automation::{AutomationSpec, StopReason};
-use hostler_proto::event::Event;
 use hostler_proto::ids::AutomationId;
 use hostler_proto::time::UtcMillis;
+use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -109,41 +109,65 @@ pub async fn revisions(tx: &mut Tx) -> Result<Vec<(AutomationId, u64)>, StoreErr
         .collect()
 }
 
-/// Writes an automation's plan, or removes the automation, and tells the control plane.
-pub(crate) async fn write_plan(
+/// How many plans one statement writes: each statement has its price, and so has its text.
+const PLANS_A_STATEMENT: usize = 1_000;
+
+/// Writes the automations' plans, or removes the automations, and tells the control plane.
+pub(crate) async fn write_plans(
     tx: &mut Tx,
-    change: &Change,
+    changes: &[Change],
     now: UtcMillis,
 ) -> Result<(), StoreError> {
-    match &change.plan {
-        Some(plan) => update_plan(tx, change.id, plan).await?,
-        None => remove(tx, change.id).await?,
-    }
-    if let Some(status) = &change.status {
-        outbox::append(tx, &Event::AutomationChanged(status.clone()), now).await?;
+    for changes in changes.chunks(PLANS_A_STATEMENT) {
+        for change in changes.iter().filter(|change| change.plan.is_none()) {
+            remove(tx, change.id).await?;
+        }
+        let plans = changes.iter().filter_map(|change| {
+            let plan = change.plan.as_ref()?;
+            Some(stored(change.id, plan))
+        });
+        let plans = plans.collect::<Result<Vec<_>, _>>()?;
+        if !plans.is_empty() {
+            update_plans(tx, Value::Array(plans)).await?;
+        }
+        let statuses = changes.iter().filter_map(|change| change.status.as_ref());
+        outbox::append_plans(tx, &statuses.collect::<Vec<_>>(), now).await?;
     }
     Ok(())
 }
 
-async fn update_plan(tx: &mut Tx, id: AutomationId, plan: &PlanState) -> Result<(), StoreError> {
+/// A plan as the columns it is stored in.
+fn stored(id: AutomationId, plan: &PlanState) -> Result<Value, StoreError> {
     let stopped = plan.stopped.as_ref().map(serde_json::to_string).transpose();
+    Ok(json!({
+        "id": id,
+        "revision": i64::try_from(plan.planned_revision).unwrap_or(i64::MAX),
+        "after": plan.planned_after.0,
+        "cursor": plan.cursor.0,
+        "next_at": plan.next_at.map(|at| at.0),
+        "due_at": plan.due_at.map(|at| at.0),
+        "starts": plan.starts,
+        "failures": plan.failures,
+        "stopped": stopped.map_err(StoreError::corrupt("stop reason"))?,
+    }))
+}
+
+async fn update_plans(tx: &mut Tx, plans: Value) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE automations SET planned_revision = $2, planned_after = $3, cursor = $4, next_at = $5,
-             due_at = $6, starts = $7, failures = $8, stopped = $9,
-             planned_spec = CASE WHEN revision = $2 THEN NULL ELSE planned_spec END WHERE id = $1",
+        "UPDATE automations SET planned_revision = plan.revision, planned_after = plan.after, cursor = plan.cursor,
+             next_at = plan.next_at, due_at = plan.due_at, starts = plan.starts, failures = plan.failures,
+             stopped = plan.stopped,
+             planned_spec = CASE WHEN automations.revision = plan.revision THEN NULL ELSE planned_spec END
+         FROM (SELECT value ->> '$.id' AS id, value ->> '$.revision' AS revision, value ->> '$.after' AS after,
+                 value ->> '$.cursor' AS cursor, value ->> '$.next_at' AS next_at, value ->> '$.due_at' AS due_at,
+                 value ->> '$.starts' AS starts, value ->> '$.failures' AS failures, value ->> '$.stopped' AS stopped
+             FROM json_each($1)) AS plan
+         WHERE automations.id = plan.id",
     )
-    .bind(id.to_string())
-    .bind(i64::try_from(plan.planned_revision).unwrap_or(i64::MAX))
-    .bind(plan.planned_after.0)
-    .bind(plan.cursor.0)
-    .bind(plan.next_at.map(|at| at.0))
-    .bind(plan.due_at.map(|at| at.0))
-    .bind(i64::from(plan.starts))
-    .bind(i64::from(plan.failures))
-    .bind(stopped.map_err(StoreError::corrupt("stop reason"))?)
+    .bind(plans.to_string())
     .execute(&mut **tx)
     .await
-    .map_err(StoreError::at("writes a plan"))?;
+    .map_err(StoreError::at("writes plans"))?;
     Ok(())
 }
 

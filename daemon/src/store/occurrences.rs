@@ -46,8 +46,8 @@ pub async fn apply(tx: &mut Tx, effects: &Effects, now: UtcMillis) -> Result<boo
         for step in &change.steps {
             runs_changed |= write(tx, change.id, step, now).await?;
         }
-        automations::write_plan(tx, change, now).await?;
     }
+    automations::write_plans(tx, &effects.changes, now).await?;
     Ok(runs_changed)
 }
 

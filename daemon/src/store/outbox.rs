@@ -1,8 +1,8 @@
 //! Events committed but not yet acknowledged by the control plane.
 
+use hostler_proto::automation::AutomationStatus;
 use hostler_proto::event::Event;
 use hostler_proto::frame::payload::Life;
-use hostler_proto::ids::AutomationId;
 use hostler_proto::time::UtcMillis;
 use sqlx::Row;
 
@@ -15,12 +15,8 @@ const LAST_NUMBER: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'
 /// Appends an event inside the transaction that records the change it tells of.
 /// Returns its sequence number.
 pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, StoreError> {
-    if let Event::AutomationChanged(status) = event {
-        supersede(tx, status.id).await?;
-    }
-    let json = serde_json::to_string(event).map_err(StoreError::corrupt("event"))?;
     let row = sqlx::query("INSERT INTO outbox (event, created_at) VALUES ($1, $2) RETURNING seq")
-        .bind(json)
+        .bind(text(event)?)
         .bind(now.0)
         .fetch_one(&mut **tx)
         .await
@@ -29,18 +25,45 @@ pub async fn append(tx: &mut Tx, event: &Event, now: UtcMillis) -> Result<u64, S
     Ok(seq.unsigned_abs())
 }
 
-/// An automation's plan changes with each of its runs, and only the newest is worth delivering: a
-/// host that is away for a week keeps one event for each automation.
-async fn supersede(tx: &mut Tx, id: AutomationId) -> Result<(), StoreError> {
+/// Appends where automations' plans stand now, in place of what still waits to be told of them: a
+/// plan changes with each run, only the newest is worth delivering, and a host that is away for a
+/// week keeps one event for each automation.
+pub(crate) async fn append_plans(
+    tx: &mut Tx,
+    statuses: &[&AutomationStatus],
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    if statuses.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = statuses.iter().map(|status| status.id).collect();
+    let ids = serde_json::to_string(&ids).map_err(StoreError::corrupt("list of automations"))?;
     sqlx::query(
         "DELETE FROM outbox WHERE event ->> '$.type' = 'automation_changed'
-         AND event ->> '$.payload.id' = $1 AND quarantined IS NULL",
+         AND event ->> '$.payload.id' IN (SELECT value FROM json_each($1)) AND quarantined IS NULL",
     )
-    .bind(id.to_string())
+    .bind(ids)
     .execute(&mut **tx)
     .await
-    .map_err(StoreError::at("drops a superseded event"))?;
+    .map_err(StoreError::at("drops superseded events"))?;
+    let events = statuses
+        .iter()
+        .map(|status| text(&Event::AutomationChanged((*status).clone())));
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    let events = serde_json::to_string(&events).map_err(StoreError::corrupt("events"))?;
+    sqlx::query(
+        "INSERT INTO outbox (event, created_at) SELECT value, $2 FROM json_each($1) ORDER BY key",
+    )
+    .bind(events)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("appends events"))?;
     Ok(())
+}
+
+fn text(event: &Event) -> Result<String, StoreError> {
+    serde_json::to_string(event).map_err(StoreError::corrupt("event"))
 }
 
 /// Drops every event: there is nobody any more to deliver them to. Numbers go on.
