@@ -29,6 +29,7 @@ pub mod retention;
 pub mod runs;
 pub mod store;
 pub mod tasks;
+mod whoami;
 pub mod workspaces;
 
 #[cfg(test)]

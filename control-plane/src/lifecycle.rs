@@ -233,6 +233,7 @@ fn router(app: &App) -> Router {
         .with_state(app.clone())
         .merge(crate::hosts::router(app))
         .merge(crate::mcp::router(app))
+        .merge(crate::whoami::router(app))
         .merge(crate::console::router(app))
         .layer(axum::middleware::from_fn(crate::edge::tell_the_peer))
 }

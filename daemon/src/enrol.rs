@@ -179,7 +179,7 @@ pub fn moved(home: &Path, url: &str) -> Result<(), EnrolError> {
     save(
         home,
         &Identity {
-            url: base(url)?,
+            url: address(url)?,
             ..identity
         },
     )
@@ -212,7 +212,7 @@ fn enrol_blocking(home: &Path, url: &str, key: &str, name: &str) -> Result<Enrol
             url: old.url,
         });
     }
-    let url = base(url)?;
+    let url = address(url)?;
     let key = key.trim();
     if !key.starts_with("hk_") {
         return Err(EnrolError::Key);
@@ -347,7 +347,7 @@ fn here(url: &Url) -> bool {
 }
 
 /// The base address without a slash at its end; plain http only to this machine itself.
-fn base(url: &str) -> Result<String, EnrolError> {
+pub fn address(url: &str) -> Result<String, EnrolError> {
     let bad = |reason: &str| EnrolError::Address {
         url: url.to_owned(),
         reason: reason.to_owned(),

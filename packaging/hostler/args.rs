@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod serving;
+mod signing_in;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::client::Connection;
 use crate::failure::EXIT_CODES;
 pub(crate) use serving::{ServerArgs, UpArgs};
+pub(crate) use signing_in::{AuthCommand, JoinArgs, LoginArgs};
 
 const EXAMPLES: &str = "Examples:
   hostler up                                             everything on this machine
@@ -41,11 +43,29 @@ pub(crate) enum Command {
     Server(ServerArgs),
     /// Run the host daemon of a machine that has joined
     Daemon,
-    /// Enrol this machine as a host of a control plane
+    /// Enrol this machine as a host of a control plane, signing in first if need be
     Join(JoinArgs),
     /// Forget the control plane this machine has joined
     Leave,
-    /// Print ready-to-paste configuration of MCP clients, with this machine's key
+    /// Sign this machine in: you agree in a browser on any machine
+    Login(LoginArgs),
+    /// Sign out: the tokens are revoked and forgotten
+    Logout {
+        /// URL of the control plane [default: the one in use]
+        url: Option<String>,
+    },
+    /// What the commands sign in with
+    #[command(subcommand)]
+    Auth(AuthCommand),
+    /// Who you are to the control plane, and what this credential may do
+    Whoami,
+    /// Print the console's address
+    Console {
+        /// Open it in the browser
+        #[arg(long)]
+        open: bool,
+    },
+    /// Print ready-to-paste configuration of MCP clients
     Connect {
         /// claude, codex, gemini, opencode, cursor, amp or claude-desktop [default: all]
         client: Option<String>,
@@ -73,21 +93,6 @@ pub(crate) enum Command {
     Schedule(ScheduleCommand),
     /// What is going on: hosts, next runs, recent runs
     Status,
-}
-
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Example:\n  hostler join https://hostler.example.com --key hk_… && hostler daemon"
-)]
-pub(crate) struct JoinArgs {
-    /// URL of the control plane
-    pub(crate) url: String,
-    /// Enrolment key (single use, 15 minutes): `hostler hosts enrol-key` makes one
-    #[arg(long)]
-    pub(crate) key: String,
-    /// Name of this machine as a host [default: its host name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,14 +8,21 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use ureq::Body;
+use ureq::http::Response;
 
+use crate::access::{self, Access, Source};
+use crate::credentials::Saved;
 use crate::failure::Failure;
 use crate::home;
 use crate::output::Progress;
 
 const PROTOCOL: &str = "2026-07-28";
 
-/// Where the control plane is and with which key; by default what `hostler up` left.
+/// The environment's API key.
+const KEY_VARIABLE: &str = "HOSTLER_API_KEY";
+
+/// Where the control plane is and with which key; by default what `hostler up` or `hostler login` left.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
     /// Base URL of the control plane
@@ -27,11 +34,11 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     server: Option<String>,
-    /// API key
+    /// API key; wins over what `hostler login` saved
     #[arg(
         long,
         global = true,
-        env = "HOSTLER_API_KEY",
+        env = KEY_VARIABLE,
         hide_env_values = true,
         value_name = "KEY",
         help_heading = "Connection"
@@ -59,6 +66,51 @@ impl Session {
         self.connection.json
     }
 
+    /// The control plane named with `--server` or `HOSTLER_URL`.
+    pub(crate) fn named(&self) -> Result<Option<String>, Failure> {
+        self.connection.server.as_deref().map(address).transpose()
+    }
+
+    /// By which name an API key was given with this call.
+    pub(crate) fn given_key(&self) -> Option<&'static str> {
+        let key = self.connection.api_key.as_ref()?;
+        let from_environment = std::env::var(KEY_VARIABLE).is_ok_and(|found| found == *key);
+        Some(if from_environment {
+            KEY_VARIABLE
+        } else {
+            "--api-key"
+        })
+    }
+
+    /// The credential in use and its control plane: `url` when given, else the one named with
+    /// `--server`, else the first one known.
+    pub(crate) fn access(&self, url: Option<&str>) -> Result<Access, Failure> {
+        let home = home::path()?;
+        let named = match url {
+            Some(url) => Some(url.to_owned()),
+            None => self.named()?,
+        };
+        let Some(key) = self.connection.api_key.clone() else {
+            return access::saved(&home, named.as_deref());
+        };
+        let known = || -> Result<Option<String>, Failure> {
+            let saved = Saved::load(&home)?;
+            Ok(saved.entries.first().map(|entry| entry.url.clone()))
+        };
+        let url = match named {
+            Some(url) => url,
+            None => known()?.ok_or_else(|| {
+                Failure::usage("There is a key, but no control plane to use it with.")
+                    .hint("Name it with --server (HOSTLER_URL).")
+            })?,
+        };
+        Ok(Access {
+            url,
+            bearer: key,
+            source: Source::Given(self.given_key().unwrap_or("--api-key")),
+        })
+    }
+
     /// Calls a tool; returns its `structuredContent`.
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> Result<Value, Failure> {
         self.request(tool, arguments, None)
@@ -76,23 +128,10 @@ impl Session {
         result
     }
 
-    /// Base URL and API key in use.
+    /// Base URL and bearer secret in use.
     pub(crate) fn target(&self) -> Result<(String, String), Failure> {
-        let saved = home::credentials(&home::path()?)?;
-        let pick = |given: &Option<String>, saved: Option<String>| given.clone().or(saved);
-        let url = pick(
-            &self.connection.server,
-            saved.as_ref().map(|saved| saved.url.clone()),
-        );
-        let key = pick(&self.connection.api_key, saved.map(|saved| saved.api_key));
-        match (url, key) {
-            (Some(url), Some(key)) => Ok((url.trim_end_matches('/').to_owned(), key)),
-            _ => Err(Failure::unauthorized(format!(
-                "There are no credentials in {}.",
-                home::credentials_file(&home::path()?).display()
-            ))
-            .hint("Run `hostler up` on this machine, or give --server and --api-key (HOSTLER_URL, HOSTLER_API_KEY).")),
-        }
+        let access = self.access(None)?;
+        Ok((access.url, access.bearer))
     }
 
     fn request(
@@ -101,18 +140,18 @@ impl Session {
         arguments: &Value,
         progress: Option<&mut Progress>,
     ) -> Result<Value, Failure> {
-        let (url, key) = self.target()?;
-        let body = call_body(tool, arguments, progress.is_some());
-        let response = agent()
-            .post(format!("{url}/mcp"))
-            .header("authorization", format!("Bearer {key}"))
-            .header("accept", "application/json, text/event-stream")
-            .header("content-type", "application/json")
-            .header("mcp-protocol-version", PROTOCOL)
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", tool)
-            .send(body.to_string())
-            .map_err(|error| unreachable(&url, &error))?;
+        let body = call_body(tool, arguments, progress.is_some()).to_string();
+        let response = with_renewal(&self.access(None)?, |access| {
+            agent()
+                .post(format!("{}/mcp", access.url))
+                .header("authorization", format!("Bearer {}", access.bearer))
+                .header("accept", "application/json, text/event-stream")
+                .header("content-type", "application/json")
+                .header("mcp-protocol-version", PROTOCOL)
+                .header("mcp-method", "tools/call")
+                .header("mcp-name", tool)
+                .send(&body)
+        })?;
         let status = response.status().as_u16();
         let streamed = response
             .headers()
@@ -120,15 +159,80 @@ impl Session {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
         let reader = response.into_body().into_reader();
-        match status {
-            401 => Err(
-                Failure::unauthorized(format!("{url} does not accept this API key."))
-                    .hint("Check HOSTLER_API_KEY or credentials.json in HOSTLER_HOME."),
-            ),
-            _ if streamed => answer_of_stream(reader, progress),
-            _ => answer_of_json(reader, status),
+        if streamed {
+            answer_of_stream(reader, progress)
+        } else {
+            answer_of_json(reader, status)
         }
     }
+}
+
+/// `GET` of a JSON answer.
+pub(crate) fn get(access: &Access, path: &str) -> Result<Value, Failure> {
+    let response = with_renewal(access, |access| {
+        agent()
+            .get(format!("{}{path}", access.url))
+            .header("authorization", format!("Bearer {}", access.bearer))
+            .call()
+    })?;
+    json_of(&access.url, response)
+}
+
+/// `POST` without a body, for a JSON answer.
+pub(crate) fn post(access: &Access, path: &str) -> Result<Value, Failure> {
+    let response = with_renewal(access, |access| {
+        agent()
+            .post(format!("{}{path}", access.url))
+            .header("authorization", format!("Bearer {}", access.bearer))
+            .send_empty()
+    })?;
+    json_of(&access.url, response)
+}
+
+/// The base URL of a control plane as it is saved: secrets go over TLS, or stay on this machine.
+pub(crate) fn address(url: &str) -> Result<String, Failure> {
+    hostler_daemon::address(url).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Asks; after a 401 the credential is renewed and the question repeated, once.
+fn with_renewal(
+    access: &Access,
+    ask: impl Fn(&Access) -> Result<Response<Body>, ureq::Error>,
+) -> Result<Response<Body>, Failure> {
+    let asked = |access: &Access| ask(access).map_err(|error| unreachable(&access.url, &error));
+    let response = asked(access)?;
+    if response.status() != 401 {
+        return Ok(response);
+    }
+    let Some(next) = access.after_refusal(&home::path()?)? else {
+        return Err(access.refused());
+    };
+    let response = asked(&next)?;
+    if response.status() == 401 {
+        return Err(next.refused());
+    }
+    Ok(response)
+}
+
+/// The JSON of a good answer, or the failure of another.
+fn json_of(url: &str, mut response: Response<Body>) -> Result<Value, Failure> {
+    let status = response.status();
+    let text = response
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| unreachable(url, &error))?;
+    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if status.is_success() && !answer.is_null() {
+        return Ok(answer);
+    }
+    if answer["code"].is_string() {
+        return Err(Failure::of_tool(&answer));
+    }
+    Err(Failure::new(format!(
+        "{url} answered {}: {}",
+        status.as_u16(),
+        text.trim()
+    )))
 }
 
 /// The HTTP agent all of the program's own calls use.
@@ -169,7 +273,10 @@ fn answer_of_json(mut reader: impl Read, status: u16) -> Result<Value, Failure> 
     reader
         .read_to_string(&mut text)
         .map_err(|error| cut(&error))?;
-    match serde_json::from_str(&text) {
+    match serde_json::from_str::<Value>(&text) {
+        Ok(refusal) if status == 403 && refusal.get("jsonrpc").is_none() => {
+            Err(forbidden(&refusal))
+        }
         Ok(message) => result_of(&message),
         Err(_) => Err(Failure::new(format!(
             "The control plane answered {status}: {}",
@@ -209,6 +316,20 @@ fn cut(error: &std::io::Error) -> Failure {
         "The connection to the control plane was lost before it answered: {error}."
     ))
     .hint("What was asked for may go on there: look at it with the matching `list` command.")
+}
+
+/// The failure of a call that the credential has no scope for (RFC 6750 section 3.1).
+fn forbidden(refusal: &Value) -> Failure {
+    let error = &refusal["error"];
+    if error.is_object() {
+        return Failure::of_tool(error);
+    }
+    let words = refusal["error_description"].as_str().or(error.as_str());
+    Failure::unauthorized(format!(
+        "The control plane does not allow this: {}.",
+        words.unwrap_or("it gave no reason").trim_end_matches('.')
+    ))
+    .hint("Sign in with what it needs: `hostler login`, or an API key that has the scope.")
 }
 
 /// The structured content of a JSON-RPC answer, or its failure.

@@ -1,5 +1,6 @@
 //! What went wrong, as a person reads it, and the exit code a script reads.
 
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ pub(crate) struct Failure {
     detail: Option<String>,
     code: u8,
     passing: bool,
+    signed_out: bool,
 }
 
 impl Failure {
@@ -36,6 +38,7 @@ impl Failure {
             detail: None,
             code: 1,
             passing: false,
+            signed_out: false,
         }
     }
 
@@ -51,6 +54,7 @@ impl Failure {
     pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
         Self {
             code: 3,
+            signed_out: true,
             ..Self::new(message)
         }
     }
@@ -90,12 +94,18 @@ impl Failure {
             detail: text("detail"),
             code: code.map_or(1, exit_code_of),
             passing: error.get("retryable") == Some(&Value::Bool(true)),
+            signed_out: code == Some(ErrorCode::Unauthorized),
         }
     }
 
     /// Whether the same call may succeed a little later: the control plane is away, or says so.
     pub(crate) fn may_pass(&self) -> bool {
         self.passing
+    }
+
+    /// Whether signing in may cure it.
+    pub(crate) fn wants_sign_in(&self) -> bool {
+        self.signed_out
     }
 
     /// Writes the failure to standard error.
@@ -120,6 +130,17 @@ impl Failure {
     /// The process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
+    }
+}
+
+/// Its message and what to do next, on one line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " {hint}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::JoinArgs;
+use crate::client::{Session, address};
 use crate::failure::Failure;
 use crate::home;
+use crate::login;
 use crate::output;
 use crate::serve::{self, block_on};
 
@@ -25,9 +27,7 @@ pub(crate) fn daemon() -> Result<ExitCode, Failure> {
     let identity =
         hostler_daemon::identity(&home).map_err(|error| Failure::new(error.to_string()))?;
     if identity.is_none() {
-        tracing::warn!(
-            "this machine is no host yet: run `hostler join URL --key hk_…`; waiting for that"
-        );
+        tracing::warn!("this machine is no host yet: run `hostler join URL`; waiting for that");
     }
     block_on(async {
         let shutdown = CancellationToken::new();
@@ -39,12 +39,19 @@ pub(crate) fn daemon() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn join(args: &JoinArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn join(session: &Session, args: &JoinArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
+    let known = hostler_daemon::identity(&home).map_err(|error| Failure::new(error.to_string()))?;
+    let key = match &args.key {
+        Some(key) => key.clone(),
+        // It is a host already: enrolling says so, and nobody has to sign in for that.
+        None if known.is_some() => String::new(),
+        None => login::enrolment_key(session, &address(&args.url)?)?,
+    };
     let enrolled = block_on(hostler_daemon::enrol(
         &home,
         &args.url,
-        &args.key,
+        &key,
         args.name.as_deref(),
     ))?
     .map_err(|error| Failure::new(error.to_string()))?;

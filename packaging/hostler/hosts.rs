@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use hostler_proto::enrol::ENROLMENT_KEYS_PATH;
 use serde_json::{Value, json};
 
 use crate::args::HostsCommand;
-use crate::client::{Session, agent, unreachable};
+use crate::client::{self, Session};
 use crate::failure::Failure;
 use crate::output;
 use crate::when;
@@ -30,9 +31,8 @@ pub(crate) fn only(session: &Session, named: Option<String>) -> Result<String, F
         .unwrap_or_default();
     match hosts {
         [only] => Ok(output::cell(&only["id"])),
-        [] => Err(Failure::usage("There is no host yet.").hint(
-            "Enrol one: `hostler up` on this machine, or `hostler join URL --key …` on another.",
-        )),
+        [] => Err(Failure::usage("There is no host yet.")
+            .hint("Enrol one: `hostler up` on this machine, or `hostler join URL` on another.")),
         several => {
             let choices: Vec<_> = several
                 .iter()
@@ -74,7 +74,7 @@ fn list(session: &Session, online: bool) -> Result<(), Failure> {
             "id",
         ],
         rows,
-        "No hosts. Enrol one: `hostler hosts enrol-key`, then `hostler join URL --key …` there.",
+        "No hosts. Enrol one: `hostler join URL` there.",
     )?;
     for host in answer["hosts"].as_array().into_iter().flatten() {
         for warning in host["warnings"].as_array().into_iter().flatten() {
@@ -137,32 +137,17 @@ fn load(load: &Value) -> String {
 }
 
 fn enrol_key(session: &Session) -> Result<(), Failure> {
-    let (url, key) = session.target()?;
-    let mut response = agent()
-        .post(format!("{url}/v1/hosts/enrolment-keys"))
-        .header("authorization", format!("Bearer {key}"))
-        .send_empty()
-        .map_err(|error| unreachable(&url, &error))?;
-    let status = response.status().as_u16();
-    let text = response
-        .body_mut()
-        .read_to_string()
-        .map_err(|error| unreachable(&url, &error))?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    match (status, answer["key"].as_str()) {
-        (200 | 201, Some(_)) if session.json() => output::json(&answer),
-        (200 | 201, Some(key)) => {
-            output::line("Single use, good for 15 minutes. On the machine to enrol:")?;
-            output::line(&format!(
-                "  hostler join {url} --key {key} && hostler daemon"
-            ))
-        }
-        _ if answer["code"].is_string() => Err(Failure::of_tool(&answer)),
-        _ => Err(Failure::new(format!(
-            "{url} answered {status}: {}",
-            text.trim()
-        ))),
+    let access = session.access(None)?;
+    let answer = client::post(&access, ENROLMENT_KEYS_PATH)?;
+    if session.json() {
+        return output::json(&answer);
     }
+    output::line("Single use, good for 15 minutes. On the machine to enrol:")?;
+    output::line(&format!(
+        "  hostler join {} --key {} && hostler daemon",
+        access.url,
+        output::cell(&answer["key"])
+    ))
 }
 
 #[cfg(test)]

@@ -1,14 +1,19 @@
 //! The `hostler` program: both ends, and the commands people type. Thin: it parses, calls the
 //! libraries or the MCP tools, and renders.
 
+mod access;
 mod args;
+mod auth;
 mod automations;
 mod client;
+mod credentials;
 mod failure;
 mod history;
 mod home;
 mod host;
 mod hosts;
+mod login;
+mod oauth;
 mod output;
 mod paste;
 mod projects;
@@ -26,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{AuthCommand, Cli, Command};
 use client::Session;
 use failure::Failure;
 
@@ -54,8 +59,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Up(args) => serve::up(&args),
         Command::Server(args) => serve::server(&args),
         Command::Daemon => host::daemon(),
-        Command::Join(args) => host::join(&args),
+        Command::Join(args) => host::join(&session, &args),
         Command::Leave => host::leave(),
+        Command::Login(args) => login::login(&session, &args),
+        Command::Logout { url } => login::logout(&session, url.as_deref()),
+        Command::Auth(AuthCommand::Status) => auth::status(&session),
+        Command::Auth(AuthCommand::Refresh) => auth::refresh(&session),
+        Command::Whoami => auth::whoami(&session),
+        Command::Console { open } => login::console(&session, open),
         Command::Connect { client } => paste::run(&session, client.as_deref()),
         Command::Hosts(command) => hosts::run(&session, &command),
         Command::Projects(command) => projects::run(&session, command),

@@ -6,13 +6,17 @@ use std::process::ExitCode;
 
 use hostler_control_plane::connect::{Client, Paste, clients};
 
+use crate::access::{Access, Source};
 use crate::client::Session;
+use crate::credentials::Saved;
 use crate::failure::Failure;
+use crate::home;
 use crate::output;
 
-/// `hostler connect [CLIENT]`: prints the configuration with this machine's key in it.
+/// `hostler connect [CLIENT]`: prints the configuration, with this machine's key in it.
 pub(crate) fn run(session: &Session, client: Option<&str>) -> Result<ExitCode, Failure> {
-    let (url, key) = session.target()?;
+    let access = session.access(None)?;
+    let (url, key) = (access.url.clone(), key_to_show(&access)?);
     let clients = clients(&format!("{url}/api/v2/agent/mcp"), &key);
     let known: Vec<_> = clients.iter().map(|one| one.id).collect();
     if let Some(client) = client
@@ -28,6 +32,20 @@ pub(crate) fn run(session: &Session, client: Option<&str>) -> Result<ExitCode, F
         output::line(&render(one))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The API key of this machine; a word in its place when it has none.
+fn key_to_show(access: &Access) -> Result<String, Failure> {
+    match access.source {
+        Source::Given(_) | Source::SavedKey => Ok(access.bearer.clone()),
+        Source::SignIn => {
+            let saved = Saved::load(&home::path()?)?;
+            let key = saved
+                .of(&access.url)
+                .and_then(|entry| entry.api_key.clone());
+            Ok(key.unwrap_or_else(|| "sk_live_YOUR_KEY".to_owned()))
+        }
+    }
 }
 
 /// A client's two forms, indented for the terminal.

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{ServerArgs, UpArgs};
+use crate::credentials::{self, Entry, Saved};
 use crate::failure::Failure;
-use crate::home::{self, Credentials};
+use crate::home;
 use crate::output;
 use crate::paste;
 
@@ -186,20 +187,22 @@ async fn finish(
 
 /// Saves the commands' credentials and tells a person how to connect.
 async fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
-    let (url, mcp_url) = (plane.url(), plane.mcp_url());
-    let file = home::credentials_file(home);
+    let mcp_url = plane.mcp_url();
+    let file = credentials::path(home);
     output::line(&format!("hostler is up\n  MCP URL  {mcp_url}"))?;
     let Some(key) = &key_to_show(home, plane).await? else {
-        keep_address(home, url, &mcp_url)?;
+        keep_address(home, plane)?;
         output::line(&format!("  API key  in {}", file.display()))?;
         return output::line("\nConfiguration of your MCP clients: hostler connect\n");
     };
-    let credentials = Credentials {
-        url: url.to_owned(),
+    let entry = Entry {
+        url: plane.url().to_owned(),
         mcp_url: mcp_url.clone(),
-        api_key: key.clone(),
+        server_id: Some(plane.app().server.id),
+        api_key: Some(key.clone()),
+        oauth: None,
     };
-    home::save_credentials(home, &credentials)?;
+    credentials::change(home, |saved| saved.put_first(entry))?;
     output::line(&format!("  API key  {key}"))?;
     output::line(&format!(
         "           (shown once; the commands on this machine find it in {})\n",
@@ -218,7 +221,8 @@ async fn key_to_show(home: &Path, plane: &ControlPlane) -> Result<Option<String>
     if let Some(key) = plane.first_api_key() {
         return Ok(Some(key.to_owned()));
     }
-    if home::credentials(home)?.is_some() {
+    let saved = Saved::load(home)?;
+    if saved.entries.iter().any(|entry| is_of(entry, plane)) {
         return Ok(None);
     }
     let issued = plane.issue_api_key("after credentials.json was lost").await;
@@ -226,17 +230,31 @@ async fn key_to_show(home: &Path, plane: &ControlPlane) -> Result<Option<String>
 }
 
 /// Follows a changed port or public URL in the saved credentials.
-fn keep_address(home: &Path, url: &str, mcp_url: &str) -> Result<(), Failure> {
-    match home::credentials(home)? {
-        Some(saved) if saved.url != url || saved.mcp_url != mcp_url => home::save_credentials(
-            home,
-            &Credentials {
-                url: url.to_owned(),
-                mcp_url: mcp_url.to_owned(),
-                ..saved
-            },
-        ),
-        Some(_) | None => Ok(()),
+fn keep_address(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
+    let (url, mcp_url) = (plane.url(), plane.mcp_url());
+    let follows = |entry: &Entry| entry.url == url && entry.mcp_url == mcp_url;
+    let saved = Saved::load(home)?;
+    if saved
+        .entries
+        .iter()
+        .any(|one| is_of(one, plane) && follows(one))
+    {
+        return Ok(());
+    }
+    credentials::change(home, |saved| {
+        if let Some(entry) = saved.entries.iter_mut().find(|one| is_of(one, plane)) {
+            url.clone_into(&mut entry.url);
+            entry.mcp_url = mcp_url;
+            entry.server_id = Some(plane.app().server.id);
+        }
+    })
+}
+
+/// Whether an entry is of this control plane: older files held one entry, without its id.
+fn is_of(entry: &Entry, plane: &ControlPlane) -> bool {
+    match entry.server_id {
+        Some(id) => id == plane.app().server.id,
+        None => entry.api_key.is_some(),
     }
 }
 

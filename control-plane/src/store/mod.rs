@@ -18,6 +18,7 @@ pub mod runs;
 pub mod sessions;
 pub mod tasks;
 pub mod tokens;
+pub mod whoami;
 pub mod workspaces;
 
 use std::path::{Path, PathBuf};

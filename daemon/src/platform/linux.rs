@@ -18,6 +18,9 @@ pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Boottime), clock_ms(ClockId::Monotonic))
 }
 
+/// Programs that open an address in the person's browser, each tried in turn (xdg-utils; WSL).
+pub const BROWSER_OPENERS: &[&str] = &["xdg-open", "wslview"];
+
 /// Keeps the machine from sleeping while the program named after it runs (`systemd-inhibit(1)`).
 pub const STAY_AWAKE: &[&str] = &[
     "systemd-inhibit",

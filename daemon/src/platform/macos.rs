@@ -16,6 +16,9 @@ pub fn suspend_aware_clocks_ms() -> (u64, u64) {
     (clock_ms(ClockId::Monotonic), clock_ms(ClockId::UptimeRaw))
 }
 
+/// Programs that open an address in the person's browser, each tried in turn (`open(1)`).
+pub const BROWSER_OPENERS: &[&str] = &["/usr/bin/open"];
+
 /// Keeps the machine from idling to sleep while the program named after it runs (`caffeinate(8)`).
 pub const STAY_AWAKE: &[&str] = &["/usr/bin/caffeinate", "-i", "-s"];
 
