@@ -58,6 +58,7 @@ async fn measure(count: usize) {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         public_url: None,
         keep_logs: hostler_control_plane::KeepLogs::default(),
+        edge: hostler_control_plane::edge::Settings::default(),
     })
     .await
     .expect("a control plane");

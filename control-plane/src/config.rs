@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::edge;
+
 /// Where the control plane keeps its data and where it listens.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -17,6 +19,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// How long run logs stay in the catalog.
     pub keep_logs: KeepLogs,
+    /// Connections, TLS, proxies and limits.
+    pub edge: edge::Settings,
 }
 
 /// How long, and up to which size, whole run logs stay in the catalog. Runs and their outcomes stay

@@ -5,20 +5,22 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use hostler_proto::ids::{OrgId, UserId};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
+use crate::edge::{self, Listening, Tls, TlsError};
+use crate::limits::Limits;
 use crate::store::{self, Store, StoreError};
 use crate::{App, Config, KeepLogs, Server, clock, reconcile, retention};
 
@@ -60,6 +62,17 @@ pub enum OpenError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Others could read what goes over the wire.
+    #[error(
+        "{address} would be served over plain HTTP, where others can read keys and change what is sent. Give --tls-cert and --tls-key; or, behind a proxy that speaks TLS, --public-url https://… and --trusted-proxy; or --insecure-http where the network itself is trusted"
+    )]
+    PlainHttp {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] StoreError),
@@ -77,7 +90,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct ControlPlane {
     app: App,
-    listener: TcpListener,
+    listening: Listening,
     first_api_key: Option<String>,
     keep_logs: KeepLogs,
     _lock: File,
@@ -86,6 +99,11 @@ pub struct ControlPlane {
 /// Takes the lock and the port and opens the catalog; the first start makes an organization, its
 /// owner and an API key.
 pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
+    refuse_plain_http(&config)?;
+    let files = config.edge.tls.as_ref();
+    let tls = files
+        .map(|files| Tls::open(files, clock::wall()))
+        .transpose()?;
     let dir = config.dir();
     make_private_dir(&config.home)?;
     make_private_dir(&dir)?;
@@ -93,10 +111,17 @@ pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
     let listener = listen(config.listen).await?;
     let store = Store::open(&private_file(&dir.join("catalog.db"))?).await?;
     let first_api_key = first_start(&store).await?;
-    let server = identify(&store, &config, &listener).await?;
+    let url = base_url(&config, tls.as_ref(), &listener)?;
+    let server = identify(&store, url).await?;
+    let mut app = App::new(store, server);
+    app.limits = Arc::new(Limits::new(config.edge.rates));
     Ok(ControlPlane {
-        app: App::new(store, server),
-        listener,
+        app,
+        listening: Listening {
+            listener,
+            tls,
+            settings: config.edge,
+        },
         first_api_key,
         keep_logs: config.keep_logs,
         _lock: lock,
@@ -112,6 +137,13 @@ impl ControlPlane {
     /// The API key made by the first start: this is the only time it can be shown.
     pub fn first_api_key(&self) -> Option<&str> {
         self.first_api_key.as_deref()
+    }
+
+    /// The socket's address.
+    #[cfg(test)]
+    pub(crate) fn listening_on(&self) -> SocketAddr {
+        let address = self.listening.listener.local_addr();
+        address.unwrap_or_else(|error| panic!("a socket without an address: {error}"))
     }
 
     /// Base address.
@@ -162,7 +194,7 @@ impl ControlPlane {
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServeError> {
         let Self {
             app,
-            listener,
+            listening,
             keep_logs,
             _lock,
             ..
@@ -170,26 +202,15 @@ impl ControlPlane {
         let stopping = app.shutdown.clone();
         app.in_background(rounds(app.clone()));
         app.in_background(retention_rounds(app.clone(), keep_logs));
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "nodelay");
-            }
-        });
-        let serving = axum::serve(
-            listener,
-            router(&app).into_make_service_with_connect_info::<SocketAddr>(),
-        )
-        .with_graceful_shutdown({
-            let stopping = stopping.clone();
-            async move { stopping.cancelled().await }
-        });
+        let routes = edge::guarded(router(&app), &app, &listening.settings.trusted_proxies);
+        let serving = edge::serve(listening, routes, stopping.clone());
         let deadline = async {
             shutdown.cancelled().await;
             stopping.cancel();
             tokio::time::sleep(GRACE).await;
         };
         let served = tokio::select! {
-            served = async { serving.await } => served,
+            served = serving => served,
             () = deadline => Ok(()),
         };
         stopping.cancel();
@@ -235,7 +256,6 @@ fn router(app: &App) -> Router {
         .merge(crate::mcp::router(app))
         .merge(crate::whoami::router(app))
         .merge(crate::console::router(app))
-        .layer(axum::middleware::from_fn(crate::edge::tell_the_peer))
 }
 
 fn make_private_dir(path: &Path) -> Result<(), OpenError> {
@@ -326,11 +346,7 @@ async fn first_start(store: &Store) -> Result<Option<String>, StoreError> {
 
 /// The catalog's identity (made once) and this start's number; whoever was connected to the last
 /// server is not connected to this one.
-async fn identify(
-    store: &Store,
-    config: &Config,
-    listener: &TcpListener,
-) -> Result<Server, OpenError> {
+async fn identify(store: &Store, url: String) -> Result<Server, OpenError> {
     let known = store::meta::get(store, "server_id").await?;
     let id = match known {
         Some(text) => text
@@ -348,21 +364,56 @@ async fn identify(
     store::meta::set(&mut tx, "epoch", &epoch.to_string()).await?;
     store::hosts::reset_presence(&mut tx).await?;
     store.commit(tx).await?;
-    let address = listener.local_addr().map_err(|source| OpenError::Listen {
+    Ok(Server { id, epoch, url })
+}
+
+/// Refuses what others on the network could read, unless it was asked for.
+fn refuse_plain_http(config: &Config) -> Result<(), OpenError> {
+    let address = config.listen;
+    let public = config.public_url.as_deref();
+    let safe = address.ip().is_loopback()
+        || config.edge.tls.is_some()
+        || config.edge.plain_http
+        || public.is_some_and(|url| url.starts_with("https://"));
+    if safe {
+        Ok(())
+    } else {
+        Err(OpenError::PlainHttp { address })
+    }
+}
+
+/// The address that people and hosts use; with TLS, one that the certificate is for.
+fn base_url(
+    config: &Config,
+    tls: Option<&Tls>,
+    listener: &TcpListener,
+) -> Result<String, OpenError> {
+    let mut address = listener.local_addr().map_err(|source| OpenError::Listen {
         address: config.listen,
         source,
     })?;
-    Ok(Server {
-        id,
-        epoch,
-        url: base_url(config, address),
-    })
-}
-
-fn base_url(config: &Config, address: SocketAddr) -> String {
-    match &config.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
-        None => format!("http://{address}"),
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    match (&config.public_url, tls) {
+        (Some(url), tls) => {
+            let url = url.trim_end_matches('/').to_owned();
+            let parsed = url::Url::parse(&url).ok();
+            let name = parsed.as_ref().and_then(url::Url::host_str);
+            // A proxy in front has a certificate of its own.
+            if let (Some(name), Some(tls), []) = (name, tls, &*config.edge.trusted_proxies) {
+                tls.is_for(name)?;
+            }
+            Ok(url)
+        }
+        (None, None) => Ok(format!("http://{address}")),
+        (None, Some(tls)) => {
+            let number = address.ip().to_string();
+            if tls.is_for(&number).is_ok() {
+                return Ok(format!("https://{address}"));
+            }
+            tls.is_for("localhost")?;
+            Ok(format!("https://localhost:{}", address.port()))
+        }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
             public_url: None,
             keep_logs: args.keep.wanted(),
+            edge: args.pace.wanted(),
         };
         let plane = open(config).await?;
         let url = plane.url().to_owned();
@@ -75,6 +76,7 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
             listen,
             public_url: args.public_url.clone(),
             keep_logs: args.keep.wanted(),
+            edge: args.wire.wanted(args.pace.wanted()),
         })
         .await?;
         let key = plane.enrolment_key().await.map_err(told)?;

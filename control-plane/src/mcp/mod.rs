@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::App;
 use crate::auth::Caller;
+use crate::limits::Wait;
 use tools::{Call, Tools};
 
 /// Where the server answers: the documented path first.
@@ -105,6 +106,9 @@ impl Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
+        if let Some(wait) = told_to_wait(&context) {
+            return Ok(error::answer(wait.into()));
+        }
         let caller = caller_of(&context)?;
         let token = context.meta.get_progress_token();
         let told = token.map(|token| progress::channel(token, context.peer.clone()));
@@ -281,6 +285,12 @@ fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> 
     caller
         .cloned()
         .ok_or_else(|| ErrorData::internal_error("the request has no caller", None))
+}
+
+/// Whether the credential called too often: a tool's error, so that the model can wait.
+fn told_to_wait(context: &RequestContext<RoleServer>) -> Option<Wait> {
+    let parts = context.extensions.get::<axum::http::request::Parts>()?;
+    parts.extensions.get::<Wait>().copied()
 }
 
 fn no_such_tool(name: &str) -> Failure {

@@ -21,6 +21,7 @@ impl World {
             listen: ([127, 0, 0, 1], 0).into(),
             public_url: None,
             keep_logs: crate::config::KeepLogs::default(),
+            edge: crate::edge::Settings::default(),
         };
         let plane = crate::open(config).await.unwrap();
         let (org, owner) = store::members::first_owner(&plane.app().store)

@@ -16,6 +16,7 @@ fn config(home: &Path) -> Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         public_url: None,
         keep_logs: crate::config::KeepLogs::default(),
+        edge: crate::edge::Settings::default(),
     }
 }
 

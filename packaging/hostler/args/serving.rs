@@ -1,8 +1,11 @@
 //! The arguments of `up` and `server`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
+use hostler_control_plane::edge::{Network, Settings, TlsFiles};
+use hostler_control_plane::limits::{Bucket, Rate, Rates};
 
 #[derive(Args, Debug)]
 pub(crate) struct UpArgs {
@@ -14,6 +17,63 @@ pub(crate) struct UpArgs {
     pub(crate) host_name: Option<String>,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+}
+
+// How often what may be done. (A doc comment would become the command's.)
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PaceArgs {
+    /// Requests a minute with one token, in the long run; 0 is no limit [half of it at once]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1_800,
+        env = "HOSTLER_CALLS_PER_MINUTE",
+        help_heading = "Limits"
+    )]
+    pub(crate) calls_per_minute: u32,
+    /// Requests a minute from one address, in the long run; 0 is no limit [half of it at once]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 6_000,
+        env = "HOSTLER_REQUESTS_PER_MINUTE",
+        help_heading = "Limits"
+    )]
+    pub(crate) requests_per_minute: u32,
+    /// Connections open at a time
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 4_096,
+        env = "HOSTLER_CONNECTIONS",
+        help_heading = "Limits"
+    )]
+    pub(crate) connections: u32,
+    /// Connections open at a time from one address
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 512,
+        env = "HOSTLER_CONNECTIONS_PER_ADDRESS",
+        help_heading = "Limits"
+    )]
+    pub(crate) connections_per_address: u32,
+}
+
+impl PaceArgs {
+    pub(crate) fn wanted(self) -> Settings {
+        let rate = |count: u32| Rate::per_minute(count, count.div_ceil(2));
+        Settings {
+            rates: Rates::default()
+                .with(Bucket::Calls, rate(self.calls_per_minute))
+                .with(Bucket::Requests, rate(self.requests_per_minute)),
+            connections: self.connections as usize,
+            connections_per_address: self.connections_per_address as usize,
+            ..Settings::default()
+        }
+    }
 }
 
 // How long run logs stay in the control plane's catalog. (A doc comment would become the command's.)
@@ -58,5 +118,57 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
     #[command(flatten)]
+    pub(crate) wire: WireArgs,
+    #[command(flatten)]
     pub(crate) keep: KeepArgs,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+}
+
+// Who may read along, and who is believed. (A doc comment would become the command's.)
+#[derive(Args, Clone, Debug)]
+pub(crate) struct WireArgs {
+    /// Speak TLS with this certificate (PEM, with those between it and its root); read again when it changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_key",
+        env = "HOSTLER_TLS_CERT",
+        help_heading = "Network"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        env = "HOSTLER_TLS_KEY",
+        help_heading = "Network"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Believe X-Forwarded-For and X-Forwarded-Proto of this address or range (repeatable)
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        env = "HOSTLER_TRUSTED_PROXY",
+        help_heading = "Network"
+    )]
+    pub(crate) trusted_proxy: Vec<Network>,
+    /// Serve plain HTTP on an address that others reach, where the network itself is trusted
+    #[arg(long, env = "HOSTLER_INSECURE_HTTP", help_heading = "Network")]
+    pub(crate) insecure_http: bool,
+}
+
+impl WireArgs {
+    /// These settings, with what is said of the wire.
+    pub(crate) fn wanted(&self, settings: Settings) -> Settings {
+        let files = self.tls_cert.clone().zip(self.tls_key.clone());
+        Settings {
+            tls: files.map(|(certificate, key)| TlsFiles { certificate, key }),
+            trusted_proxies: self.trusted_proxy.clone(),
+            plain_http: self.insecure_http,
+            ..settings
+        }
+    }
 }

@@ -54,6 +54,7 @@ impl Served {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             public_url: None,
             keep_logs: crate::config::KeepLogs::default(),
+            edge: crate::edge::Settings::default(),
         };
         let control = crate::open(config).await.unwrap();
         let (app, url) = (control.app().clone(), control.url().to_owned());

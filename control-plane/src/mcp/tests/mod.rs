@@ -42,6 +42,7 @@ async fn open(home: &Path) -> crate::ControlPlane {
         listen: ([127, 0, 0, 1], 0).into(),
         public_url: None,
         keep_logs: crate::config::KeepLogs::default(),
+        edge: crate::edge::Settings::default(),
     })
     .await
     .unwrap()

@@ -1,0 +1,176 @@
+//! Bodies: a request's is bounded in size and time, an answer's end is told.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use super::Patience;
+use super::stream::{Phase, Phases};
+
+/// Largest body of a request, bytes; what a route takes may be less.
+pub(super) const MOST_BYTES: u64 = 8 << 20;
+
+/// How a body was cut off.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate(Arc<AtomicU8>);
+
+/// A request's body as it comes.
+#[derive(Debug)]
+pub(super) struct Bounded {
+    inner: Incoming,
+    left: u64,
+    patience: Patience,
+    part: Option<Pin<Box<Sleep>>>,
+    whole: Option<Pin<Box<Sleep>>>,
+    fate: Fate,
+}
+
+/// An answer's body; its end makes the connection wait for the next request.
+#[derive(Debug)]
+pub(super) struct Ending {
+    inner: Body,
+    phases: Phases,
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Cut {
+    #[error("the body is larger than 8 MiB")]
+    TooLarge,
+    #[error("the body did not come in time")]
+    TooSlow,
+}
+
+impl Cut {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+impl Fate {
+    /// How it was cut off, if it was.
+    pub(super) fn get(&self) -> Option<Cut> {
+        match self.0.load(Ordering::Acquire) {
+            1 => Some(Cut::TooLarge),
+            2 => Some(Cut::TooSlow),
+            _ => None,
+        }
+    }
+
+    fn set(&self, cut: Cut) -> BoxError {
+        let number = match cut {
+            Cut::TooLarge => 1,
+            Cut::TooSlow => 2,
+        };
+        self.0.store(number, Ordering::Release);
+        cut.into()
+    }
+}
+
+impl Bounded {
+    pub(super) fn new(inner: Incoming, patience: Patience, fate: Fate) -> Self {
+        Self {
+            inner,
+            left: MOST_BYTES,
+            patience,
+            part: None,
+            whole: None,
+            fate,
+        }
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let Patience {
+            body_part, body, ..
+        } = self.patience;
+        let part = self.part.get_or_insert_with(|| Box::pin(sleep(body_part)));
+        let late = part.as_mut().poll(cx).is_ready();
+        let whole = self.whole.get_or_insert_with(|| Box::pin(sleep(body)));
+        late || whole.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl HttpBody for Bounded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.part = None;
+                let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(size) {
+                    Some(left) => {
+                        self.left = left;
+                        // Bytes that trickle without a pause do not put the end off.
+                        if self.whole.is_some() && self.is_late(cx) {
+                            return Poll::Ready(Some(Err(self.fate.set(Cut::TooSlow))));
+                        }
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => Poll::Ready(Some(Err(self.fate.set(Cut::TooLarge)))),
+                }
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if self.is_late(cx) => {
+                Poll::Ready(Some(Err(self.fate.set(Cut::TooSlow))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Ending {
+    pub(super) fn new(inner: Body, phases: Phases) -> Self {
+        Self { inner, phases }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.phases.step(Phase::Busy, Phase::Idle);
+    }
+}
+
+impl HttpBody for Ending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
