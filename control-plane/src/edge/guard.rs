@@ -50,8 +50,11 @@ struct Guard {
 struct Refusal {
     status: StatusCode,
     code: &'static str,
-    message: &'static str,
+    message: String,
     hint: String,
+    /// Seconds to come back after; without it the connection is closed, as the rest of what was sent
+    /// is not read.
+    wait: Option<u64>,
 }
 
 /// These routes behind the guard.
@@ -78,7 +81,7 @@ async fn stand_guard(
     let presented = credential(request.headers()).is_some();
     let mut response = match guard.judge(&mut request, socket, peer) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     };
     if presented && response.status() == StatusCode::UNAUTHORIZED {
         let key = address_key(peer.address);
@@ -98,17 +101,19 @@ impl Guard {
         request: &mut Request,
         socket: Option<Socket>,
         peer: Peer,
-    ) -> Result<(), Response> {
+    ) -> Result<(), Refusal> {
         let now = clock::wall();
         let by_address = self
             .limits
             .take(Bucket::Requests, &address_key(peer.address), now);
-        by_address.map_err(|wait| too_many(wait, "from this address"))?;
+        by_address.map_err(|wait| Refusal::too_many(wait, "from this address"))?;
         let (uri, headers) = (request.uri(), request.headers());
         let local = socket.map(|socket| socket.local);
         // Only what did not come by a socket of ours has none: a test, or a call in the program.
         if socket.is_some() {
-            self.names.host(uri, headers, local).map_err(another_name)?;
+            self.names
+                .host(uri, headers, local)
+                .map_err(Refusal::another_name)?;
         }
         let is_mcp = MCP.contains(&uri.path());
         let acts = !matches!(
@@ -116,16 +121,16 @@ impl Guard {
             Method::GET | Method::HEAD | Method::OPTIONS
         ) || headers.contains_key(header::UPGRADE);
         if acts && !is_mcp && !self.names.origin(headers) {
-            return Err(another_page());
+            return Err(Refusal::another_page());
         }
         if uri
             .path_and_query()
             .is_some_and(|whole| whole.as_str().len() > LONGEST_URI)
         {
-            return Err(too_long());
+            return Err(Refusal::too_long());
         }
         if uri.query().is_some_and(holds_secret) {
-            return Err(secret_in_address());
+            return Err(Refusal::secret_in_address());
         }
         let by_credential = match credential(headers) {
             Some(credential) => self.limits.take(Bucket::Calls, credential, now),
@@ -137,20 +142,14 @@ impl Guard {
                 request.extensions_mut().insert(wait);
                 Ok(())
             }
-            other => other.map_err(|wait| too_many(wait, "with this credential")),
+            other => other.map_err(|wait| Refusal::too_many(wait, "with this credential")),
         }
     }
 }
 
 /// 429 with `Retry-After` (RFC 6585 section 4).
 pub(crate) fn too_many(wait: Wait, what: &str) -> Response {
-    let body = json!({"error": {
-        "code": "rate_limited",
-        "message": format!("too many requests {what}"),
-        "hint": format!("wait {} s, then try again", wait.seconds()),
-    }});
-    let after = [(RETRY_AFTER, wait.seconds().to_string())];
-    (StatusCode::TOO_MANY_REQUESTS, after, Json(body)).into_response()
+    Refusal::too_many(wait, what).into_response()
 }
 
 /// What a request says who it is by; counted as it stands, good or not.
@@ -181,45 +180,60 @@ fn holds_secret(query: &str) -> bool {
     })
 }
 
-fn secret_in_address() -> Response {
-    Refusal {
-        status: StatusCode::BAD_REQUEST,
-        code: "invalid_request",
-        message: "a secret must not stand in a URL, where proxies, histories and logs keep it",
-        hint: "send it in the header `Authorization: Bearer ...` (an API key also in `x-api-key`), and make a new one in place of this one".to_owned(),
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, message: &str, hint: &str) -> Self {
+        Self {
+            status,
+            code,
+            message: message.to_owned(),
+            hint: hint.to_owned(),
+            wait: None,
+        }
     }
-    .into_response()
-}
 
-fn another_name(status: StatusCode) -> Response {
-    let hint = "use the server's own URL; whoever runs it sets its name with --public-url";
-    Refusal {
-        status,
-        code: "wrong_host",
-        message: "this server is not known by the name in the Host header",
-        hint: hint.to_owned(),
+    fn too_many(wait: Wait, what: &str) -> Self {
+        let seconds = wait.seconds();
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: "rate_limited",
+            message: format!("too many requests {what}"),
+            hint: format!("wait {seconds} s, then try again"),
+            wait: Some(seconds),
+        }
     }
-    .into_response()
-}
 
-fn another_page() -> Response {
-    Refusal {
-        status: StatusCode::FORBIDDEN,
-        code: "wrong_origin",
-        message: "the request was made by a page of another site",
-        hint: "open the console and do it there; nothing was changed".to_owned(),
+    fn secret_in_address() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "a secret must not stand in a URL, where proxies, histories and logs keep it",
+            "send it in the header `Authorization: Bearer ...` (an API key also in `x-api-key`), and make a new one in place of this one",
+        )
     }
-    .into_response()
-}
 
-fn too_long() -> Response {
-    Refusal {
-        status: StatusCode::URI_TOO_LONG,
-        code: "invalid_request",
-        message: "the URL is too long",
-        hint: format!("at most {LONGEST_URI} bytes"),
+    fn another_name(status: StatusCode) -> Self {
+        Self::new(
+            status,
+            "wrong_host",
+            "this server is not known by the name in the Host header",
+            "use the server's own URL; whoever runs it sets its name with --public-url",
+        )
     }
-    .into_response()
+
+    fn another_page() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "wrong_origin",
+            "the request was made by a page of another site",
+            "open the console and do it there; nothing was changed",
+        )
+    }
+
+    fn too_long() -> Self {
+        let hint = format!("at most {LONGEST_URI} bytes");
+        let status = StatusCode::URI_TOO_LONG;
+        Self::new(status, "invalid_request", "the URL is too long", &hint)
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -227,8 +241,10 @@ impl IntoResponse for Refusal {
         let body = json!({"error": {
             "code": self.code, "message": self.message, "hint": self.hint,
         }});
-        // The rest of what was sent is not read.
-        let close = [(CONNECTION, "close")];
-        (self.status, close, Json(body)).into_response()
+        let header = match self.wait {
+            Some(seconds) => (RETRY_AFTER, seconds.to_string()),
+            None => (CONNECTION, "close".to_owned()),
+        };
+        (self.status, [header], Json(body)).into_response()
     }
 }

@@ -43,7 +43,7 @@ impl Names {
     ) -> Result<(), StatusCode> {
         let mut lines = headers.get_all(header::HOST).iter();
         let line = match (lines.next(), lines.next()) {
-            (Some(line), None) => line.to_str().map_err(|_| StatusCode::BAD_REQUEST)?,
+            (Some(line), None) => line.to_str().ok().ok_or(StatusCode::BAD_REQUEST)?,
             (None, _) | (Some(_), Some(_)) => return Err(StatusCode::BAD_REQUEST),
         };
         let asked = uri.authority().map_or(line, |authority| authority.as_str());

@@ -53,10 +53,10 @@ impl FromStr for Network {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let base: IpAddr = address.trim().parse().map_err(|_| wrong())?;
+        let base: IpAddr = address.trim().parse().ok().ok_or_else(wrong)?;
         let most = if base.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
-            Some(bits) => bits.trim().parse().map_err(|_| wrong())?,
+            Some(bits) => bits.trim().parse().ok().ok_or_else(wrong)?,
             None => most,
         };
         (bits <= most)

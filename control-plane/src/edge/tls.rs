@@ -146,8 +146,8 @@ impl Tls {
         let parsed = ParsedCertificate::try_from(&self.leaf)
             .map_err(|error| damaged(&self.files.certificate, &error))?;
         let bare = name.trim_matches(['[', ']']);
-        let wanted = ServerName::try_from(bare).map_err(|_| other())?;
-        verify_server_name(&parsed, &wanted).map_err(|_| other())
+        let wanted = ServerName::try_from(bare).ok().ok_or_else(other)?;
+        verify_server_name(&parsed, &wanted).ok().ok_or_else(other)
     }
 }
 
@@ -184,16 +184,14 @@ fn load(
         .map_err(|error| damaged(path, &error))?
         .with_no_client_auth()
         .with_single_cert(chain, key);
-    let mut config = config.map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Unmatched {
-            certificate: path.clone(),
-            key: files.key.clone(),
-        },
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "another crate's, and open-ended"
-        )]
-        other => damaged(&files.key, &other),
+    let mut config = config.map_err(|error| {
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            return TlsError::Unmatched {
+                certificate: path.clone(),
+                key: files.key.clone(),
+            };
+        }
+        damaged(&files.key, &error)
     })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((config, leaf))

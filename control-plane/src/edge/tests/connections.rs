@@ -119,9 +119,7 @@ async fn large_and_many_headers_are_answered_431() {
         answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
         "{answer}"
     );
-    let many: String = (0..200)
-        .map(|number| format!("x-{number}: a\r\n"))
-        .collect();
+    let many = "x-many: a\r\n".repeat(200);
     let answer = edge
         .ask(&format!("GET / HTTP/1.1\r\nhost: localhost\r\n{many}\r\n"))
         .await;

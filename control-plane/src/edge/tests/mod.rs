@@ -75,7 +75,7 @@ impl Edge {
 /// Everything until the other side closes; what comes after a reset is lost.
 async fn to_the_end(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    let mut part = [0; 16 << 10];
+    let mut part = vec![0; 16 << 10];
     let reading = async {
         while let Ok(count @ 1..) = stream.read(&mut part).await {
             all.extend_from_slice(&part[..count]);
