@@ -5,6 +5,7 @@
 //! are away and says as of when; hosts that are here get a moment to count what differs.
 
 mod count;
+mod paging;
 
 use hostler_proto::command::{Base, Command, Reply, SetupReport, WorkspaceCreate, WorkspaceDelete};
 use hostler_proto::error::{ErrorCode, Failure};
@@ -20,6 +21,8 @@ use crate::store::hosts::HostRow;
 use crate::store::projects::PlaceRow;
 use crate::store::workspaces::WorkspaceRow;
 use crate::{App, clock, names, projects, reconcile, store};
+
+pub use paging::{WorkspacePage, page};
 
 /// A workspace as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,6 +158,14 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<WorkspaceView, 
     let here = row.removed_at.is_none().then_some(row);
     here.and_then(|row| view(row, &hosts))
         .ok_or_else(|| missing(id))
+}
+
+/// One workspace, with what differs in it counted now where its host is here.
+pub async fn look(app: &App, caller: &Caller, id: &str) -> Result<WorkspaceView, Failure> {
+    let mut views = [get(app, caller, id).await?];
+    count::refresh(app, &mut views).await;
+    let [view] = views;
+    Ok(view)
 }
 
 /// Makes a workspace and waits until it is ready.

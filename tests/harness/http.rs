@@ -54,6 +54,11 @@ impl Http {
         }
         Answer::read(request.send(body))
     }
+
+    /// Asks to delete; whatever comes of it.
+    pub(crate) fn delete(&self, path: &str) {
+        drop(self.agent.delete(format!("{}{path}", self.base)).call());
+    }
 }
 
 impl Answer {

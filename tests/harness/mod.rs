@@ -6,6 +6,7 @@
 //! A client that is not installed fails the test that needs it; nothing is skipped.
 
 mod agents;
+mod browser;
 mod clients;
 mod cutter;
 mod home;
@@ -16,9 +17,11 @@ mod program;
 mod proxy;
 mod repo;
 mod steps;
+mod visit;
 mod wait;
 
 pub(crate) use agents::{set_run_environment, settle_agent, wait_for_agent};
+pub(crate) use browser::{Browser, Theme};
 pub(crate) use clients::{ask_claude, claude_environment, client, client_folder};
 pub(crate) use cutter::Cutter;
 pub(crate) use home::{Home, free_port};
@@ -29,4 +32,5 @@ pub(crate) use program::{Ended, Program, Service};
 pub(crate) use proxy::KeyProxy;
 pub(crate) use repo::{Repo, git};
 pub(crate) use steps::yearly;
+pub(crate) use visit::{catalog, owner_cookie};
 pub(crate) use wait::{Stopwatch, eventually, passed, secs, soon};

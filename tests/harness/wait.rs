@@ -43,14 +43,22 @@ pub(crate) fn passed(time: &str) {
 
 /// Asks until there is an answer; panics with `what` when there is none within `limit`.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, limit: Duration, ask: impl FnMut() -> Option<T>) -> T {
+    let answer = within(limit, ask);
+    answer.unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
+}
+
+/// Asks until there is an answer or the time is over.
+pub(crate) fn within<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let watch = Stopwatch::start();
     let mut pause = Duration::from_millis(5);
     loop {
         if let Some(answer) = ask() {
-            return answer;
+            return Some(answer);
         }
-        assert!(watch.elapsed() < limit, "not within {limit:?}: {what}");
+        if watch.elapsed() >= limit {
+            return None;
+        }
         thread::park_timeout(pause);
         pause = (pause * 2).min(Duration::from_millis(200));
     }

@@ -190,7 +190,9 @@ pub(crate) fn problem(failure: &Failure) -> Markup {
     html! {
         div.problem role="alert" tabindex="-1" autofocus {
             p { (sentence(&failure.message)) }
-            @if let Some(hint) = &failure.hint { p.hint { (sentence(hint)) } }
+            @if let Some(hint) = failure.hint.as_deref().filter(|hint| is_for_people(hint)) {
+                p.hint { (sentence(hint)) }
+            }
             @if let Some(detail) = &failure.detail { pre { (detail) } }
         }
     }
@@ -249,6 +251,19 @@ fn crumbs(crumbs: &[(&str, String)]) -> Markup {
             }
         }
     }
+}
+
+/// Some hints name tools and their arguments; those are for programs.
+fn is_for_people(hint: &str) -> bool {
+    const TOOLS: [&str; 6] = [
+        "_list",
+        "_get",
+        "_create",
+        "_update",
+        "_delete",
+        "force: true",
+    ];
+    !TOOLS.iter().any(|word| hint.contains(word))
 }
 
 /// Failures begin in lower case, because tools put them into sentences; a page begins with them.

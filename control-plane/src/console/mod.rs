@@ -7,9 +7,13 @@
 mod assets;
 mod field;
 pub(crate) mod flash;
+mod input;
 mod layout;
 mod parts;
+mod projects;
+mod tasks;
 mod visit;
+mod workspaces;
 
 use axum::Router;
 use axum::extract::State;
@@ -31,6 +35,9 @@ pub(crate) fn router(app: &App) -> Router {
     Router::new()
         .route("/", get(home))
         .merge(assets::routes())
+        .merge(projects::routes())
+        .merge(tasks::routes())
+        .merge(workspaces::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(flash::say_once))

@@ -118,6 +118,13 @@ pub(super) fn word<T: Serialize>(what: &'static str, value: &T) -> Result<String
     Ok(json(what, value)?.trim_matches('"').to_owned())
 }
 
+/// Text for LIKE with `!` as the escape character.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_")
+}
+
 /// An unsigned count as the database keeps it, saturating.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::row::{self, Columns};
+use super::row::{self, Columns, escaped};
 use super::{Store, StoreError, Tx};
 
 /// A status that tasks of an organization can have.
@@ -425,13 +425,6 @@ async fn replace_labels(tx: &mut Tx, task: &TaskRow) -> Result<(), StoreError> {
 fn search_text(task: &TaskRow) -> String {
     let description = task.description.as_deref().unwrap_or_default();
     format!("{}\n{description}\n{}", task.title, task.slug).to_lowercase()
-}
-
-/// Text for LIKE with `!` as the escape character.
-fn escaped(text: &str) -> String {
-    text.replace('!', "!!")
-        .replace('%', "!%")
-        .replace('_', "!_")
 }
 
 /// An id wins over a slug that is spelled like it.

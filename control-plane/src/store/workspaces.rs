@@ -2,11 +2,15 @@
 //!
 //! A removed workspace's row stays, marked, so that removing it again can say so.
 
-use hostler_proto::ids::{HostId, OrgId, WorkspaceId};
+use hostler_proto::ids::{HostId, OrgId, ProjectId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceState};
 
-use super::row::{Columns, json, word};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe};
+
+use super::row::{Columns, escaped, json, word};
 use super::{Store, StoreError, Tx};
 
 /// A workspace with where it is and as of when.
@@ -166,6 +170,49 @@ pub async fn list(store: &Store, org: OrgId) -> Result<Vec<WorkspaceRow>, StoreE
         .collect()
 }
 
+/// Which workspaces a page shows; what is none does not narrow.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// On one of these hosts.
+    pub hosts: Vec<HostId>,
+    /// Of this project.
+    pub project: Option<ProjectId>,
+    /// In this state, as users see it: a removal asked for is `deleting`.
+    pub state: Option<String>,
+    /// This text in name or branch, in any case.
+    pub search: Option<String>,
+}
+
+/// A page of the workspaces that are not removed, newest first, and how many there are in all.
+pub async fn page(
+    store: &Store,
+    org: OrgId,
+    filter: &Filter,
+    limit: u32,
+    offset: u64,
+) -> Result<(Vec<WorkspaceRow>, u64), StoreError> {
+    let (condition, values) = condition(org, filter);
+    let count = format!("SELECT COUNT(*) AS n FROM workspaces w WHERE {condition}");
+    let counted = bound(AssertSqlSafe(count), &values)
+        .fetch_one(store.reader())
+        .await
+        .map_err(StoreError::at("counts workspaces"))?;
+    let total = Columns::of("workspace", &counted).count("n")?;
+    let page = format!(
+        "SELECT w.*, p.name AS project_name FROM workspaces w \
+         LEFT JOIN projects p ON p.id = w.project_id AND p.org_id = w.org_id \
+         WHERE {condition} ORDER BY w.created_at DESC, w.id DESC LIMIT {limit} OFFSET {offset}"
+    );
+    let rows = bound(AssertSqlSafe(page), &values)
+        .fetch_all(store.reader())
+        .await
+        .map_err(StoreError::at("lists a page of workspaces"))?;
+    let found = rows
+        .iter()
+        .map(|row| workspace(Columns::of("workspace", row)));
+    Ok((found.collect::<Result<_, _>>()?, total))
+}
+
 /// One workspace of the organization, also a removed one.
 pub async fn by_id(
     store: &Store,
@@ -184,6 +231,51 @@ pub async fn by_id(
     .map_err(StoreError::at("looks up a workspace"))?;
     row.map(|row| workspace(Columns::of("workspace", &row)))
         .transpose()
+}
+
+/// The condition of a page, and the values of its placeholders.
+fn condition(org: OrgId, filter: &Filter) -> (String, Vec<String>) {
+    let mut values = vec![org.to_string()];
+    let mut place = |value: String| {
+        values.push(value);
+        format!("${}", values.len())
+    };
+    let hosts: Vec<String> = filter
+        .hosts
+        .iter()
+        .map(|id| place(id.to_string()))
+        .collect();
+    let mut sql = format!(
+        "w.org_id = $1 AND w.removed_at IS NULL AND w.host_id IN ({})",
+        hosts.join(", ")
+    );
+    if let Some(project) = filter.project {
+        sql += &format!(" AND w.project_id = {}", place(project.to_string()));
+    }
+    match filter.state.as_deref() {
+        None => {}
+        Some("deleting") => {
+            sql += " AND (w.state = 'deleting' OR w.delete_asked_at IS NOT NULL)";
+        }
+        Some(state) => {
+            let state = place(state.to_owned());
+            sql += &format!(" AND w.state = {state} AND w.delete_asked_at IS NULL");
+        }
+    }
+    if let Some(text) = &filter.search {
+        let like = place(format!("%{}%", escaped(&text.to_lowercase())));
+        sql += &format!(
+            " AND (LOWER(w.name) LIKE {like} ESCAPE '!' OR LOWER(w.branch) LIKE {like} ESCAPE '!')"
+        );
+    }
+    (sql, values)
+}
+
+fn bound(sql: AssertSqlSafe<String>, values: &[String]) -> Query<'static, Any, AnyArguments> {
+    let query = sqlx::query(sql);
+    values
+        .iter()
+        .fold(query, |query, value| query.bind(value.clone()))
 }
 
 fn state_columns(state: &WorkspaceState) -> (&'static str, Option<&str>) {

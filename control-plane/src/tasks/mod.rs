@@ -4,6 +4,7 @@
 //! title and never changes; a deleted task is gone and its slug free. When a task started and
 //! completed follows from its status and is nobody's to set.
 
+mod limits;
 mod slug;
 mod status;
 
@@ -172,10 +173,21 @@ pub async fn resolve(app: &App, caller: &Caller, id_or_slug: &str) -> Result<Tas
     found.map(|task| task.id).ok_or_else(|| no_task(id_or_slug))
 }
 
+/// The organization's statuses in their order.
+pub async fn statuses(app: &App, caller: &Caller) -> Result<Vec<Status>, Failure> {
+    status::all(app, caller.org_id).await
+}
+
 /// Makes a task.
 pub async fn create(app: &App, caller: &Caller, input: CreateTask) -> Result<TaskView, Failure> {
     let now = clock::wall();
     let title = titled(&input.title)?;
+    input
+        .description
+        .as_deref()
+        .map_or(Ok(()), limits::description)?;
+    input.estimate.map_or(Ok(()), limits::estimate)?;
+    limits::labels(&input.labels)?;
     let statuses = status::all(app, caller.org_id).await?;
     let status = match status::pick(&statuses, input.status.as_ref(), input.status_id.as_ref())? {
         Some(status) => status,
@@ -228,9 +240,7 @@ pub async fn update(
         Patch::Clear => Patch::Clear,
         Patch::Set(person) => known_member(app, caller, person).await.map(Patch::Set)?,
     };
-    if let Patch::Set(link) = &input.pr_url {
-        check_link(link)?;
-    }
+    check(&input)?;
     let mut tx = app.store.begin().await?;
     let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
     let mut task = found.ok_or_else(|| no_task(id_or_slug))?;
@@ -261,6 +271,20 @@ pub async fn delete(
 }
 
 impl Priority {
+    /// Every priority, most urgent first.
+    pub const ALL: [Self; 5] = [
+        Self::Urgent,
+        Self::High,
+        Self::Medium,
+        Self::Low,
+        Self::None,
+    ];
+
+    /// The priority of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word)
+    }
+
     /// The word, as stored and as tools say it.
     pub fn word(self) -> &'static str {
         match self {
@@ -343,6 +367,27 @@ fn apply(task: &mut Task, input: UpdateTask, assignee: Patch<Person>) -> Result<
     Ok(())
 }
 
+/// Whether what is to be set can be.
+fn check(input: &UpdateTask) -> Result<(), Failure> {
+    if let Patch::Set(link) = &input.pr_url {
+        limits::link(link)?;
+        check_link(link)?;
+    }
+    if let Patch::Set(branch) = &input.branch {
+        limits::branch(branch)?;
+    }
+    if let Patch::Set(text) = &input.description {
+        limits::description(text)?;
+    }
+    if let Patch::Set(estimate) = input.estimate {
+        limits::estimate(estimate)?;
+    }
+    if let Patch::Set(labels) = &input.labels {
+        limits::labels(labels)?;
+    }
+    Ok(())
+}
+
 fn titled(title: &str) -> Result<String, Failure> {
     let title = title.trim();
     if title.is_empty() {
@@ -351,6 +396,7 @@ fn titled(title: &str) -> Result<String, Failure> {
             "`title` must hold more than white space",
         ));
     }
+    limits::title(title)?;
     Ok(title.to_owned())
 }
 
