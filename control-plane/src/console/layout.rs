@@ -112,6 +112,10 @@ impl<'a> Page<'a> {
     }
 
     /// The page with its content.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "markup is made where it is passed"
+    )]
     pub(crate) fn body(self, body: Markup) -> Response {
         let whole = html! {
             (head(self.title, &self.scripts))
@@ -148,6 +152,10 @@ pub(crate) fn with_status(
 }
 
 /// A page for somebody who is not signed in, and for what went wrong.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is made where it is passed"
+)]
 pub(crate) fn plain(status: StatusCode, title: &str, body: Markup) -> Response {
     let whole = html! {
         (head(title, &[assets::JS]))

@@ -90,6 +90,10 @@ pub(crate) fn facts(facts: &[(&str, Markup)]) -> Markup {
 }
 
 /// What stands where a list would be, and the next step.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is made where it is passed"
+)]
 pub(crate) fn empty(title: &str, next: Markup) -> Markup {
     html! { div.empty { h2 { (title) } (next) } }
 }
@@ -191,6 +195,10 @@ pub(crate) fn post_button(visitor: &Visitor, action: &str, label: &str, class: &
 }
 
 /// A second step before what cannot be undone: `summary` opens it, `button` does it.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "markup is made where it is passed"
+)]
 pub(crate) fn confirm(
     visitor: &Visitor,
     summary: &str,

@@ -154,7 +154,10 @@ fn row(view: &WorkspaceView) -> Vec<Markup> {
     vec![
         html! {
             a href=(format!("/workspaces/{}", workspace.id)) { (workspace.name) }
-            div.hint { (view.project_name.as_deref().unwrap_or("no project")) }
+            div.hint {
+                (view.project_name.as_deref().unwrap_or("no project"))
+                @if workspace.kind == WorkspaceKind::Main { ", main checkout" }
+            }
         },
         state_badge(workspace),
         html! { @match &workspace.branch { Some(branch) => code { (branch) }, None => span.muted { "none" } } },

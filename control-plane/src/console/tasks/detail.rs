@@ -97,8 +97,7 @@ async fn workspaces_of(
 fn details(task: &Task) -> Markup {
     let now = clock::wall();
     let none = || html! { span.muted { "none" } };
-    let time = |at: Option<_>| at.map_or_else(none, |at| when(at, now));
-    facts(&[
+    let mut all = vec![
         ("Priority", priority(task)),
         (
             "Assignee",
@@ -127,10 +126,17 @@ fn details(task: &Task) -> Markup {
             "Made",
             html! { (when(task.created_at, now)) " by " (task.creator.name) },
         ),
-        ("Started", time(task.started_at)),
-        ("Completed", time(task.completed_at)),
         ("Changed", when(task.updated_at, now)),
-    ])
+    ];
+    let times = [
+        ("Started", task.started_at),
+        ("Completed", task.completed_at),
+    ];
+    let passed = times
+        .into_iter()
+        .filter_map(|(name, at)| Some((name, when(at?, now))));
+    all.extend(passed);
+    facts(&all)
 }
 
 fn mover(visitor: &Visitor, task: &Task, choices: &Choices) -> Markup {

@@ -191,7 +191,9 @@ impl Filled {
         let number = text.replace(',', ".").parse();
         number
             .map(Some)
-            .map_err(|_| unread("estimate", &text, "a number, such as 3 or 0.5"))
+            .map_err(|error: std::num::ParseFloatError| {
+                unread("estimate", &text, "a number, such as 3 or 0.5").detail(error.to_string())
+            })
     }
 
     /// The beginning of its day in UTC.
@@ -201,7 +203,9 @@ impl Filled {
         };
         let day: Result<jiff::civil::Date, _> = text.parse();
         let start = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
-        let start = start.map_err(|_| unread("due date", &text, "a day, such as 2026-03-08"))?;
+        let start = start.map_err(|error| {
+            unread("due date", &text, "a day, such as 2026-03-08").detail(error.to_string())
+        })?;
         Ok(Some(start.timestamp().into()))
     }
 }
