@@ -26,6 +26,14 @@ const LONGEST_URI: usize = 8 << 10;
 /// Where MCP clients call; its own layer judges origins, because a client may be a page.
 const MCP: [&str; 2] = ["/mcp", "/api/v2/agent/mcp"];
 
+/// Where OAuth clients call, which may be pages of others: nothing there goes by a cookie.
+const OAUTH: [&str; 4] = [
+    "/oauth/device_authorization",
+    "/oauth/register",
+    "/oauth/revoke",
+    "/oauth/token",
+];
+
 /// Parameters by which clients pass a secret in an address.
 const SECRET_NAMES: [&str; 8] = [
     "access_token",
@@ -120,7 +128,8 @@ impl Guard {
             *request.method(),
             Method::GET | Method::HEAD | Method::OPTIONS
         ) || headers.contains_key(header::UPGRADE);
-        if acts && !is_mcp && !self.names.origin(headers) {
+        let for_pages_too = is_mcp || OAUTH.contains(&uri.path());
+        if acts && !for_pages_too && !self.names.origin(headers) {
             return Err(Refusal::another_page());
         }
         if uri

@@ -54,21 +54,29 @@ impl Names {
         }
     }
 
-    /// Whether what asks is no page of others. A program says no origin.
+    /// Whether what asks is no page of others. A browser says it in `Sec-Fetch-Site` (Fetch Metadata);
+    /// one that does not know that says the page's origin; a program says neither. The first counts:
+    /// the second is `null` also for our own forms where a page has no referrer.
     pub(super) fn origin(&self, headers: &HeaderMap) -> bool {
+        let mut sites = headers.get_all("sec-fetch-site").iter();
+        match (sites.next(), sites.next()) {
+            (Some(site), None) => matches!(site.as_bytes(), b"same-origin" | b"none"),
+            (Some(_), Some(_)) => false,
+            (None, _) => self.has_our_origin(headers),
+        }
+    }
+
+    fn has_our_origin(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
-        let host = headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok());
+        let host = headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok());
         match (origins.next(), origins.next()) {
             (Some(origin), None) => origin.to_str().is_ok_and(|origin| {
                 let same = origin.split_once("://").map(|(_, rest)| rest) == host;
                 same || origin == self.origin
             }),
             (Some(_), Some(_)) => false,
-            (None, _) => headers
-                .get("sec-fetch-site")
-                .is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none")),
+            (None, _) => true,
         }
     }
 
@@ -186,11 +194,15 @@ mod tests {
         assert!(may(&[host, ("origin", "http://localhost:4880")]));
         assert!(may(&[host, ("origin", "https://hostler.example.com")]));
         assert!(may(&[host, ("sec-fetch-site", "same-origin")]));
+        let no_referrer = ("origin", "null");
+        assert!(may(&[host, ("sec-fetch-site", "same-origin"), no_referrer]));
         for other in ["http://localhost:3000", "null", "https://evil.example", ""] {
             assert!(!may(&[host, ("origin", other)]), "{other}");
         }
         assert!(!may(&[host, ("sec-fetch-site", "cross-site")]));
         assert!(!may(&[host, ("sec-fetch-site", "same-site")]));
+        let site = ("sec-fetch-site", "same-origin");
+        assert!(!may(&[host, site, ("sec-fetch-site", "cross-site")]));
         let two = ("origin", "http://localhost:4880");
         assert!(!may(&[host, two, ("origin", "https://evil.example")]));
     }
