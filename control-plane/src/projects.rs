@@ -8,7 +8,9 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{CommandId, HostId, OrgId, ProjectId};
 use hostler_proto::project::ProjectState;
 use hostler_proto::time::UtcMillis;
+use serde_json::json;
 
+use crate::audit::{self, Thing};
 use crate::auth::Caller;
 use crate::hosts::ProgressSink;
 use crate::hosts_catalog::{self, HostView};
@@ -167,9 +169,9 @@ pub async fn create(
         parent_dir: input.parent_dir,
     });
     let asked = app.clone();
-    let (org, id) = (caller.org_id, host.id);
+    let (asking, at) = (caller.clone(), host.clone());
     let made = app
-        .to_the_end(async move { register(&asked, org, id, command, progress).await })
+        .to_the_end(async move { register(&asked, &asking, &at, command, progress).await })
         .await?;
     let view = list(app, caller, None)
         .await?
@@ -210,11 +212,12 @@ fn trimmed(path: &str) -> &str {
 
 async fn register(
     app: &App,
-    org: OrgId,
-    host: HostId,
+    caller: &Caller,
+    at: &HostRow,
     command: Command,
     progress: Option<ProgressSink>,
 ) -> Result<ProjectCreated, Failure> {
+    let (org, host) = (caller.org_id, at.id);
     let id = CommandId::fresh(clock::wall(), &clock::id_entropy());
     let deadline = reconcile::deadline(&command);
     let reply = app
@@ -232,6 +235,16 @@ async fn register(
     let mut tx = app.store.begin().await?;
     let now = clock::wall();
     store::projects::put(&mut tx, org, host, &made.project, key.as_deref(), now).await?;
+    if !made.existed {
+        let id = made.project.id.to_string();
+        let thing = Thing {
+            kind: "project",
+            id: &id,
+            name: &made.project.name,
+        };
+        let detail = json!({"host": at.name, "path": made.project.path});
+        audit::record(&mut tx, caller, "project.create", thing, Some(detail), now).await?;
+    }
     app.store.commit(tx).await?;
     Ok(made)
 }

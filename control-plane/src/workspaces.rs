@@ -12,7 +12,9 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{CommandId, HostId, TaskId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::{Workspace, WorkspaceKind, WorkspaceState};
+use serde_json::json;
 
+use crate::audit::{self, Thing};
 use crate::auth::Caller;
 use crate::hosts::ProgressSink;
 use crate::hosts_catalog::{self, HostView};
@@ -235,12 +237,13 @@ pub async fn delete(
     let answer = app
         .to_the_end(async move { reconcile::ask(&asked, &open, None).await })
         .await;
-    removed(app, &row, gone, answer).await
+    removed(app, caller, &row, gone, answer).await
 }
 
 /// What a removal's answer means to the one who asked.
 async fn removed(
     app: &App,
+    caller: &Caller,
     row: &WorkspaceRow,
     gone: WorkspaceGone,
     answer: Result<Reply, Failure>,
@@ -269,19 +272,28 @@ async fn removed(
             ..gone
         }),
         Err(failure) => {
-            forget_refusal(app, row, &failure).await?;
+            forget_refusal(app, caller, row, &failure).await?;
             Err(failure)
         }
     }
 }
 
 /// The one who asked is told of the refusal now, so it is not kept to be shown later.
-async fn forget_refusal(app: &App, row: &WorkspaceRow, failure: &Failure) -> Result<(), Failure> {
+async fn forget_refusal(
+    app: &App,
+    caller: &Caller,
+    row: &WorkspaceRow,
+    failure: &Failure,
+) -> Result<(), Failure> {
     if failure.code.retryable() {
         return Ok(());
     }
     let mut tx = app.store.begin().await?;
     store::workspaces::set_delete_asked(&mut tx, row.workspace.id, None, None).await?;
+    let id = row.workspace.id.to_string();
+    let thing = thing(&id, &row.workspace.name);
+    let (action, detail) = ("workspace.delete_refused", json!({"why": failure.code}));
+    audit::record(&mut tx, caller, action, thing, Some(detail), clock::wall()).await?;
     app.store.commit(tx).await?;
     Ok(())
 }
@@ -332,8 +344,28 @@ async fn intend(
     let mut tx = app.store.begin().await?;
     store::workspaces::insert_intent(&mut tx, caller.org_id, host.id, &workspace).await?;
     store::commands::insert(&mut tx, &open).await?;
+    let detail = json!({"host": host.name, "project": place.name, "branch": input.branch});
+    let id = id.to_string();
+    let thing = thing(&id, &workspace.name);
+    audit::record(
+        &mut tx,
+        caller,
+        "workspace.create",
+        thing,
+        Some(detail),
+        now,
+    )
+    .await?;
     app.store.commit(tx).await?;
     Ok(open)
+}
+
+fn thing<'a>(id: &'a str, name: &'a str) -> Thing<'a> {
+    Thing {
+        kind: "workspace",
+        id,
+        name,
+    }
 }
 
 /// Records that a workspace is to go, in place of whatever was still asked about it.
@@ -361,6 +393,18 @@ async fn record_delete(
     store::commands::remove_of_subject(&mut tx, row.host_id, id.0).await?;
     store::commands::insert(&mut tx, &open).await?;
     store::workspaces::set_delete_asked(&mut tx, id, Some(now), None).await?;
+    let detail = json!({"force": input.force, "deleteBranch": input.delete_branch});
+    let (id, name) = (id.to_string(), &row.workspace.name);
+    let thing = thing(&id, name);
+    audit::record(
+        &mut tx,
+        caller,
+        "workspace.delete",
+        thing,
+        Some(detail),
+        now,
+    )
+    .await?;
     app.store.commit(tx).await?;
     Ok(open)
 }

@@ -23,6 +23,14 @@ pub(super) async fn record(
     Ok(())
 }
 
+/// What differs, in words.
+pub(super) fn in_words(before: &AutomationRow, after: &AutomationRow) -> Vec<String> {
+    told(before, after)
+        .into_iter()
+        .map(|(_, what)| what)
+        .collect()
+}
+
 /// Records that an automation was made.
 pub(super) async fn record_new(tx: &mut Tx, row: &AutomationRow) -> Result<(), StoreError> {
     let what = format!("created on host {}: {}", row.host_name, row.schedule_text);

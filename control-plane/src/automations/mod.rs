@@ -16,7 +16,9 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{AutomationId, CommandId, RunId};
 use hostler_proto::run::{Run, RunState, SkipReason, Trigger};
 use hostler_proto::time::UtcMillis;
+use serde_json::{Value, json};
 
+use crate::audit::{self, Thing};
 use crate::auth::Caller;
 use crate::store::automations::{AutomationRow, Filter, PromptRow};
 use crate::store::commands::OpenCommand;
@@ -132,6 +134,8 @@ pub async fn create(
     store::automations::put(&mut tx, &row).await?;
     store::automations::insert_prompt(&mut tx, row.id, &prompt).await?;
     changes::record_new(&mut tx, &row).await?;
+    let detail = json!({"host": row.host_name, "agent": row.agent, "schedule": row.schedule_text});
+    noted(&mut tx, caller, "automation.create", &row, detail, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     planned(app, row).await
@@ -156,6 +160,8 @@ pub async fn update(
         before = current;
     }
     let row = write_change(&mut tx, &before, after, now).await?;
+    let detail = json!({"changed": changes::in_words(&before, &row)});
+    noted(&mut tx, caller, "automation.update", &row, detail, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     if row.host_id != before.host_id {
@@ -198,6 +204,8 @@ pub async fn set_prompt(
     };
     store::automations::insert_prompt(&mut tx, before.id, &version).await?;
     let row = write_change(&mut tx, &before, after, now).await?;
+    let detail = json!({"version": row.prompt_version});
+    noted(&mut tx, caller, "automation.set_prompt", &row, detail, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     Ok(PromptView {
@@ -232,6 +240,7 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<AutomationId
     store::automations::put(&mut tx, &row).await?;
     changes::record(&mut tx, &before, &row, now).await?;
     drop_undelivered_runs(&mut tx, &row, now).await?;
+    noted(&mut tx, caller, "automation.delete", &row, Value::Null, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     Ok(row.id)
@@ -267,6 +276,8 @@ pub async fn run(app: &App, caller: &Caller, id: &str) -> Result<RunAsked, Failu
     };
     store::runs::put(&mut tx, row.org_id, row.host_id, &run, now).await?;
     store::commands::insert(&mut tx, &open).await?;
+    let detail = json!({"runId": run.id});
+    noted(&mut tx, caller, "automation.run", &row, detail, now).await?;
     app.store.commit(tx).await?;
     let host_online = app.hosts.online(row.host_id).is_some();
     let (sender, host) = (app.clone(), row.host_id);
@@ -422,9 +433,34 @@ async fn toggle(
         after.plan_after = now;
     }
     let row = write_change(&mut tx, &before, after, now).await?;
+    let action = if enabled {
+        "automation.resume"
+    } else {
+        "automation.pause"
+    };
+    noted(&mut tx, caller, action, &row, Value::Null, now).await?;
     app.store.commit(tx).await?;
     app.hosts.sync_soon(row.host_id);
     Ok(get(app, caller, id).await?.automation)
+}
+
+/// Notes in the audit log what was done to an automation.
+async fn noted(
+    tx: &mut Tx,
+    caller: &Caller,
+    action: &str,
+    row: &AutomationRow,
+    detail: Value,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let id = row.id.to_string();
+    let thing = Thing {
+        kind: "automation",
+        id: &id,
+        name: &row.name,
+    };
+    let detail = Some(detail).filter(|detail| !detail.is_null());
+    audit::record(tx, caller, action, thing, detail, now).await
 }
 
 fn manual_run(row: &AutomationRow, now: UtcMillis) -> Run {

@@ -12,8 +12,10 @@ use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{CommandId, RunId, WorkspaceId};
 use hostler_proto::run::{RunResult, RunState};
 use hostler_proto::time::UtcMillis;
+use serde_json::json;
 
 use super::{RunView, tail, view};
+use crate::audit::{self, Thing};
 use crate::auth::Caller;
 use crate::store::automations::AutomationRow;
 use crate::store::commands::OpenCommand;
@@ -180,6 +182,13 @@ async fn record_wish(
     if !left {
         store::commands::insert(&mut tx, &open).await?;
     }
+    let thing = Thing {
+        kind: "run",
+        id: &id.to_string(),
+        name: "",
+    };
+    let detail = json!({"automationId": run.automation_id, "host": host.name});
+    audit::record(&mut tx, caller, "run.cancel", thing, Some(detail), now).await?;
     app.store.commit(tx).await?;
     app.hosts.tell(id);
     Ok(if left {

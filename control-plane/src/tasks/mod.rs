@@ -14,14 +14,16 @@ mod tests;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{TaskId, UserId, WorkspaceId};
 use hostler_proto::time::UtcMillis;
+use serde_json::{Value, json};
 
 use crate::App;
+use crate::audit::{self, Thing};
 use crate::auth::Caller;
 use crate::clock;
 use crate::names::{missing, shortened};
 use crate::patch::Patch;
-use crate::store;
 pub use crate::store::tasks::{PersonRow as Person, StatusRow as Status, TaskRow as Task};
+use crate::store::{self, StoreError, Tx};
 use status::StatusKind;
 
 /// How urgent a task is.
@@ -221,6 +223,7 @@ pub async fn create(app: &App, caller: &Caller, input: CreateTask) -> Result<Tas
         store::tasks::slugs_like(&mut tx, caller.org_id, &base[..base.len().min(40)]).await?;
     task.slug = slug::free(&base, &taken);
     store::tasks::insert(&mut tx, caller.org_id, &task).await?;
+    record(&mut tx, caller, "task.create", &task, None, now).await?;
     app.store.commit(tx).await?;
     view(app, caller, task).await
 }
@@ -244,6 +247,7 @@ pub async fn update(
     let mut tx = app.store.begin().await?;
     let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
     let mut task = found.ok_or_else(|| no_task(id_or_slug))?;
+    let before = task.clone();
     apply(&mut task, input, assignee)?;
     if let Some(status) = status {
         (task.started_at, task.completed_at) =
@@ -252,6 +256,8 @@ pub async fn update(
     }
     task.updated_at = now;
     store::tasks::update(&mut tx, caller.org_id, &task).await?;
+    let detail = json!({"changed": differing(&before, &task)});
+    record(&mut tx, caller, "task.update", &task, Some(detail), now).await?;
     app.store.commit(tx).await?;
     view(app, caller, task).await
 }
@@ -266,6 +272,7 @@ pub async fn delete(
     let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
     let task = found.ok_or_else(|| no_task(id_or_slug))?;
     store::tasks::delete(&mut tx, caller.org_id, task.id).await?;
+    record(&mut tx, caller, "task.delete", &task, None, clock::wall()).await?;
     app.store.commit(tx).await?;
     Ok((task.id, task.slug))
 }
@@ -386,6 +393,41 @@ fn check(input: &UpdateTask) -> Result<(), Failure> {
         limits::labels(labels)?;
     }
     Ok(())
+}
+
+/// The fields that differ, by their names; what they hold stays in the task.
+fn differing(before: &Task, after: &Task) -> Vec<&'static str> {
+    let fields = [
+        ("title", before.title != after.title),
+        ("description", before.description != after.description),
+        ("status", before.status.id != after.status.id),
+        ("priority", before.priority != after.priority),
+        ("assignee", before.assignee != after.assignee),
+        ("estimate", before.estimate != after.estimate),
+        ("dueDate", before.due_at != after.due_at),
+        ("labels", before.labels != after.labels),
+        ("branch", before.branch != after.branch),
+        ("prUrl", before.pr_url != after.pr_url),
+    ];
+    let differing = fields.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(name, _)| name).collect()
+}
+
+async fn record(
+    tx: &mut Tx,
+    caller: &Caller,
+    action: &str,
+    task: &Task,
+    detail: Option<Value>,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let id = task.id.to_string();
+    let thing = Thing {
+        kind: "task",
+        id: &id,
+        name: &task.title,
+    };
+    audit::record(tx, caller, action, thing, detail, now).await
 }
 
 fn titled(title: &str) -> Result<String, Failure> {

@@ -29,7 +29,7 @@ use crate::store::hosts::NewHost;
 use crate::store::{self, Store};
 use crate::{App, Server, clock};
 
-const START: UtcMillis = UtcMillis(1_767_225_600_000);
+pub(crate) const START: UtcMillis = UtcMillis(1_767_225_600_000);
 
 /// A catalog with one organization, its owner and one host.
 pub(crate) struct Catalog {
@@ -51,6 +51,11 @@ impl Catalog {
             host,
             dir,
         }
+    }
+
+    /// The owner of its organization.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The same catalog after its process died.
@@ -111,7 +116,7 @@ async fn open_app(dir: &std::path::Path) -> App {
 }
 
 /// An organization with an owner.
-async fn add_org(app: &App, number: u128) -> Caller {
+pub(crate) async fn add_org(app: &App, number: u128) -> Caller {
     let org_id = OrgId(Uuid::from_u128(100 + number));
     let user_id = UserId(Uuid::from_u128(200 + number));
     let label = format!("owner{number}@example.com");
