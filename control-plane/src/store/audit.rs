@@ -164,10 +164,10 @@ pub async fn before(
     }
     for (clause, at) in [(" AND at >= ", filter.since), (" AND at < ", filter.until)] {
         if let Some(at) = at {
-            sql.push_str(&format!("{clause}{}", at.0));
+            sql = format!("{sql}{clause}{}", at.0);
         }
     }
-    sql.push_str(&format!(" ORDER BY seq DESC LIMIT {limit}"));
+    sql = format!("{sql} ORDER BY seq DESC LIMIT {limit}");
     // Only the clauses above and numbers are in it: every text is bound.
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(org.to_string())
