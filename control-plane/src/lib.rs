@@ -23,6 +23,7 @@ pub mod limits;
 mod mcp;
 pub mod names;
 pub mod patch;
+pub mod people;
 pub mod projects;
 pub mod reconcile;
 pub mod retention;
@@ -64,6 +65,8 @@ pub struct App {
     pub shutdown: CancellationToken,
     /// How often what may be done.
     pub limits: Arc<limits::Limits>,
+    /// Where passwords are hashed.
+    pub passwords: Arc<auth::Passwords>,
     /// Commands being asked now: nobody asks the same one twice at once.
     pub(crate) asking: Arc<Mutex<BTreeSet<CommandId>>>,
     background: TaskTracker,
@@ -88,6 +91,7 @@ impl App {
             server: Arc::new(server),
             shutdown: CancellationToken::new(),
             limits: Arc::default(),
+            passwords: Arc::default(),
             asking: Arc::default(),
             background: TaskTracker::new(),
         }

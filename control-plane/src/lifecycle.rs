@@ -146,6 +146,12 @@ impl ControlPlane {
         address.unwrap_or_else(|error| panic!("a socket without an address: {error}"))
     }
 
+    /// A link by which somebody becomes the owner, fresh at each call and good for 24 hours; none once
+    /// an owner can sign in.
+    pub async fn setup_link(&self) -> Result<Option<String>, StoreError> {
+        crate::people::setup::link(&self.app.store, self.url()).await
+    }
+
     /// Base address.
     pub fn url(&self) -> &str {
         &self.app.server.url
@@ -248,7 +254,7 @@ async fn retention_rounds(app: App, keep: KeepLogs) {
     }
 }
 
-fn router(app: &App) -> Router {
+pub(crate) fn router(app: &App) -> Router {
     let health = Router::new().route("/healthz", get(async || "ok"));
     health
         .with_state(app.clone())

@@ -189,9 +189,14 @@ async fn finish(
 
 /// Saves the commands' credentials and tells a person how to connect.
 async fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
-    let mcp_url = plane.mcp_url();
+    let (url, mcp_url) = (plane.url(), plane.mcp_url());
     let file = credentials::path(home);
-    output::line(&format!("hostler is up\n  MCP URL  {mcp_url}"))?;
+    output::line(&format!(
+        "hostler is up\n  Console  {url}\n  MCP URL  {mcp_url}"
+    ))?;
+    if let Some(link) = plane.setup_link().await.map_err(told)? {
+        output::line(&format!("  Set up your sign-in (works once): {link}"))?;
+    }
     let Some(key) = &key_to_show(home, plane).await? else {
         keep_address(home, plane)?;
         output::line(&format!("  API key  in {}", file.display()))?;

@@ -4,7 +4,9 @@
 //! domain operation needs to decide: organization, person, role, scopes. This module decides who
 //! somebody is; what they may see of a thing is decided where the thing is.
 
+pub(crate) mod cookie;
 mod mint;
+pub mod password;
 mod present;
 mod scope;
 mod secret;
@@ -17,6 +19,7 @@ use hostler_proto::ids::{OrgId, UserId};
 use uuid::Uuid;
 
 pub(crate) use mint::{ENROLMENT_KEY_MS, mint};
+pub use password::Passwords;
 pub use present::{Denied, authenticate};
 pub use scope::{Scope, Scopes};
 pub use secret::{Secret, SecretEntropy, SecretHash, SecretKind};

@@ -5,19 +5,17 @@
 //! secret and stored nowhere. Passwords and who may sign in are elsewhere.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::error::Failure;
 use hostler_proto::ids::{OrgId, UserId};
 use hostler_proto::time::UtcMillis;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Caller, Role, Scopes, Secret, SecretKind, Via};
+use super::{Caller, Role, Scopes, Secret, SecretKind, Via, cookie};
 use crate::edge::Peer;
+use crate::store::Tx;
 use crate::store::sessions::{MembershipRow, NewSession, SessionRow};
 use crate::{App, clock, store};
-
-/// The cookie (RFC 6265bis section 4.1.3.2: bound to this host, over TLS or loopback).
-pub(crate) const COOKIE: &str = "__Host-hostler";
 
 /// A session ends so long after it began, milliseconds.
 const LIFE_MS: i64 = 30 * 24 * 3_600_000;
@@ -79,6 +77,21 @@ pub async fn begin(
     headers: &HeaderMap,
     peer: Peer,
 ) -> Result<HeaderValue, Failure> {
+    let mut tx = app.store.begin().await?;
+    let (_, cookie) = begin_in(&mut tx, user, org, headers, peer).await?;
+    app.store.commit(tx).await?;
+    Ok(cookie)
+}
+
+/// Begins a session in the place of whatever session the browser had; its id and the `Set-Cookie` to
+/// answer with once the transaction is committed.
+pub(crate) async fn begin_in(
+    tx: &mut Tx,
+    user: UserId,
+    org: Option<OrgId>,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<(Uuid, HeaderValue), Failure> {
     let now = clock::wall();
     let secret = Secret::mint(SecretKind::Session, &clock::random());
     let agent = headers.get(header::USER_AGENT);
@@ -95,10 +108,13 @@ pub async fn begin(
         }),
         address: Some(peer.address.to_string()),
     };
-    let mut tx = app.store.begin().await?;
-    store::sessions::insert(&mut tx, &session).await?;
-    app.store.commit(tx).await?;
-    cookie(secret.expose(), LIFE_MS / 1_000)
+    if let Some(old) = presented(headers, peer) {
+        store::sessions::delete_by_hash(tx, &old.hash().to_string()).await?;
+    }
+    store::sessions::delete_ended(tx, now, now.plus_ms(-IDLE_MS)).await?;
+    store::sessions::insert(tx, &session).await?;
+    let cookie = cookie::SESSION.set(secret.expose(), Some(LIFE_MS / 1_000), headers, peer)?;
+    Ok((session.id, cookie))
 }
 
 /// Whose browser sent a request; none when it is not signed in, or no longer.
@@ -107,7 +123,7 @@ pub async fn visitor(
     headers: &HeaderMap,
     peer: Peer,
 ) -> Result<Option<Visitor>, Failure> {
-    let Some(secret) = presented(headers) else {
+    let Some(secret) = presented(headers, peer) else {
         return Ok(None);
     };
     let row = store::sessions::by_hash(&app.store, &secret.hash().to_string()).await?;
@@ -149,11 +165,16 @@ pub async fn visitor(
 }
 
 /// Ends a visitor's session; the `Set-Cookie` that makes the browser forget it.
-pub async fn end(app: &App, visitor: &Visitor) -> Result<HeaderValue, Failure> {
+pub async fn end(
+    app: &App,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<HeaderValue, Failure> {
     let mut tx = app.store.begin().await?;
     store::sessions::delete(&mut tx, visitor.session_id).await?;
     app.store.commit(tx).await?;
-    cookie("", 0)
+    cookie::SESSION.clear(headers, peer)
 }
 
 fn is_good(row: &SessionRow, now: UtcMillis) -> bool {
@@ -168,25 +189,9 @@ fn membership(row: MembershipRow) -> Option<Membership> {
     })
 }
 
-/// The session cookie's secret (RFC 6265 section 5.4: pairs split by semicolons).
-fn presented(headers: &HeaderMap) -> Option<Secret> {
-    let cookies = headers.get_all(header::COOKIE);
-    let mut pairs = cookies
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    let (_, text) = pairs.find(|(name, _)| *name == COOKIE)?;
-    Secret::read(text).filter(|secret| secret.kind() == SecretKind::Session)
-}
-
-fn cookie(value: &str, seconds: i64) -> Result<HeaderValue, Failure> {
-    let text =
-        format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
-    HeaderValue::from_str(&text).map_err(|error| {
-        Failure::new(ErrorCode::HostError, "the session cookie cannot be set")
-            .detail(error.to_string())
-    })
+fn presented(headers: &HeaderMap, peer: Peer) -> Option<Secret> {
+    let secret = Secret::read(cookie::SESSION.read(headers, peer)?)?;
+    (secret.kind() == SecretKind::Session).then_some(secret)
 }
 
 fn csrf_of(secret: &Secret) -> String {

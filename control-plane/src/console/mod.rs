@@ -12,6 +12,9 @@ mod layout;
 mod parts;
 mod projects;
 mod tasks;
+mod setup;
+mod sign_in;
+mod stranger;
 mod visit;
 mod workspaces;
 
@@ -38,6 +41,8 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(projects::routes())
         .merge(tasks::routes())
         .merge(workspaces::routes())
+        .merge(setup::routes())
+        .merge(sign_in::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(flash::say_once))

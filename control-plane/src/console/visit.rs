@@ -4,6 +4,7 @@
 //! open to everybody. A form is ours when the browser does not say that it came from elsewhere
 //! (`Sec-Fetch-Site`, `Origin`) and it repeats the session's token.
 
+use axum::body::Body;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -65,20 +66,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Checked<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let SignedIn(visitor) = parts.extract_with_state(app).await?;
-        if came_from_elsewhere(app, &parts.headers) {
-            return Err(not_ours());
-        }
-        let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
-            .await
-            .map_err(|_| too_large())?;
-        let token: Token = form(&parts, bytes.clone()).await?;
-        let same = token.csrf.as_bytes().ct_eq(visitor.csrf.as_bytes());
-        if !bool::from(same) {
-            return Err(not_ours());
-        }
-        let form = form(&parts, bytes).await?;
+        let form = checked_form(app, &parts, body, &visitor.csrf).await?;
         Ok(Self { visitor, form })
     }
+}
+
+/// Reads a form that must not come from elsewhere and must repeat this token.
+pub(super) async fn checked_form<T: DeserializeOwned>(
+    app: &App,
+    parts: &Parts,
+    body: Body,
+    csrf: &str,
+) -> Result<T, Response> {
+    if came_from_elsewhere(app, &parts.headers) {
+        return Err(not_ours());
+    }
+    let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
+        .await
+        .map_err(|_| too_large())?;
+    let token: Token = form(parts, bytes.clone()).await?;
+    if !bool::from(token.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
+        return Err(not_ours());
+    }
+    form(parts, bytes).await
 }
 
 /// Whether a browser says that a request was made by a page that is not ours. Programs say nothing.
@@ -87,7 +97,9 @@ pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
     if let Some(site) = said("sec-fetch-site") {
         return site != b"same-origin" && site != b"none";
     }
-    let Some(origin) = said("origin") else {
+    // A page that gives no referrer, as the pages of links do, also hides its origin (Fetch section 3.2):
+    // then the form's token alone decides.
+    let Some(origin) = said("origin").filter(|origin| origin != b"null") else {
         return false;
     };
     let host = headers
@@ -101,7 +113,7 @@ pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
 }
 
 async fn form<T: DeserializeOwned>(parts: &Parts, bytes: bytes::Bytes) -> Result<T, Response> {
-    let mut request = Request::new(axum::body::Body::from(bytes));
+    let mut request = Request::new(Body::from(bytes));
     *request.method_mut() = Method::POST;
     if let Some(media) = parts.headers.get(header::CONTENT_TYPE) {
         request

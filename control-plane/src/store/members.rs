@@ -77,6 +77,77 @@ pub async fn insert_member(
     Ok(())
 }
 
+/// Changes a person's email and name. Another person's email, in any case, is refused as a duplicate.
+pub async fn update_user(
+    tx: &mut Tx,
+    id: UserId,
+    email: &str,
+    name: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE users SET email = $2, email_key = $3, name = $4 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(email)
+        .bind(email.to_lowercase())
+        .bind(name)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("changes a user"))?;
+    Ok(())
+}
+
+/// Renames an organization.
+pub async fn rename_org(tx: &mut Tx, id: OrgId, name: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE organizations SET name = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(name)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("renames an organization"))?;
+    Ok(())
+}
+
+/// Gives a member another role.
+pub async fn set_role(tx: &mut Tx, org: OrgId, user: UserId, role: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE members SET role = $3 WHERE org_id = $1 AND user_id = $2")
+        .bind(org.to_string())
+        .bind(user.to_string())
+        .bind(role)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("changes a member's role"))?;
+    Ok(())
+}
+
+/// A member of an organization, as of this transaction.
+pub async fn get_in(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+) -> Result<Option<MemberRow>, StoreError> {
+    let row = sqlx::query(
+        "SELECT u.id, u.email, u.name, m.role FROM members m JOIN users u ON u.id = m.user_id \
+         WHERE m.org_id = $1 AND m.user_id = $2",
+    )
+    .bind(org.to_string())
+    .bind(user.to_string())
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(StoreError::at("reads a member"))?;
+    row.map(|row| member(Columns::of("member", &row)))
+        .transpose()
+}
+
+/// How many owners an organization has, as of this transaction.
+pub async fn owners_in(tx: &mut Tx, org: OrgId) -> Result<u64, StoreError> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS owners FROM members WHERE org_id = $1 AND role = 'owner'")
+            .bind(org.to_string())
+            .fetch_one(&mut **tx)
+            .await
+            .map_err(StoreError::at("counts owners"))?;
+    Columns::of("organization", &row).count("owners")
+}
+
 /// The members of an organization, by email.
 pub async fn list(store: &Store, org: OrgId) -> Result<Vec<MemberRow>, StoreError> {
     let rows = sqlx::query(

@@ -166,6 +166,31 @@ pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Ends the session with this hash, if there is one.
+pub async fn delete_by_hash(tx: &mut Tx, hash: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE hash = $1")
+        .bind(hash)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("ends a session"))?;
+    Ok(())
+}
+
+/// Forgets sessions that have expired, or were last used before `idle_since`.
+pub async fn delete_ended(
+    tx: &mut Tx,
+    now: UtcMillis,
+    idle_since: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM sessions WHERE expires_at <= $1 OR last_seen_at <= $2")
+        .bind(now.0)
+        .bind(idle_since.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("forgets old sessions"))?;
+    Ok(())
+}
+
 /// Ends all sessions of somebody, but one if given.
 pub async fn delete_of_user(
     tx: &mut Tx,

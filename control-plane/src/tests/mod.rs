@@ -2,6 +2,7 @@
 //! what hosts say comes in through `ingest`, and their answers through `reconcile::settle`.
 
 mod automating;
+pub(crate) mod browser;
 mod ingesting;
 mod keeping;
 mod moving;
@@ -34,7 +35,7 @@ pub(crate) const START: UtcMillis = UtcMillis(1_767_225_600_000);
 /// A catalog with one organization, its owner and one host.
 pub(crate) struct Catalog {
     pub(crate) app: App,
-    caller: Caller,
+    pub(crate) caller: Caller,
     host: HostId,
     dir: tempfile::TempDir,
 }

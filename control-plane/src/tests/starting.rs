@@ -61,6 +61,8 @@ async fn the_first_start_makes_an_owner_and_shows_a_key_once() {
     drop(first);
     let second = open(config(home.path())).await.unwrap();
     assert_eq!(second.first_api_key(), None);
+    let setup = second.setup_link().await.unwrap().unwrap();
+    assert!(setup.starts_with(&format!("{}/setup/ln_", second.url())));
     assert_eq!((second.app().server.id, second.app().server.epoch), (id, 2));
 }
 

@@ -1,0 +1,102 @@
+//! Setting the server up: the page behind the link that the first start prints.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::stranger::{self, Stranger, StrangersForm};
+use crate::App;
+use crate::auth::password::FEWEST_CHARACTERS;
+use crate::people::links::{self, LinkKind};
+use crate::people::setup::{self, Setup};
+
+#[derive(Debug, Default, Deserialize)]
+struct Sent {
+    #[serde(default)]
+    organization: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+}
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/setup/{code}", get(page).post(complete))
+}
+
+async fn page(State(app): State<App>, Path(code): Path<String>, stranger: Stranger) -> Response {
+    let looked = links::look(&app, LinkKind::Setup, &code, stranger.browser()).await;
+    match looked {
+        Ok(_) => {
+            let body = form(&app, &stranger, &Sent::default(), &html! {});
+            stranger.page(StatusCode::OK, "Set up Hostler", body)
+        }
+        Err(refused) => stranger::refused(&refused),
+    }
+}
+
+async fn complete(
+    State(app): State<App>,
+    Path(code): Path<String>,
+    StrangersForm {
+        stranger,
+        form: sent,
+    }: StrangersForm<Sent>,
+) -> Response {
+    let browser = stranger.browser();
+    let link = match links::look(&app, LinkKind::Setup, &code, browser).await {
+        Ok(link) => link,
+        Err(refused) => return stranger::refused(&refused),
+    };
+    let said = Setup {
+        organization: &sent.organization,
+        name: &sent.name,
+        email: &sent.email,
+        password: &sent.password,
+    };
+    match setup::complete(&app, &link, said, browser).await {
+        Ok(cookie) => stranger::go("/", cookie),
+        Err(refused) => {
+            let (status, problem) = stranger::said(&refused);
+            if status == StatusCode::NOT_FOUND {
+                return stranger::refused(&refused);
+            }
+            let body = form(&app, &stranger, &sent, &problem);
+            stranger::retry_after(stranger.page(status, "Set up Hostler", body), &refused)
+        }
+    }
+}
+
+/// The form posts to its own address, which holds the link's secret.
+fn form(app: &App, stranger: &Stranger, sent: &Sent, problem: &Markup) -> Markup {
+    html! {
+        p { "You are the first here. This makes you the owner of this server's organization." }
+        (stranger.notice(app))
+        (problem)
+        form method="post" {
+            (stranger.token())
+            label { "Organization" input name="organization" value=(sent.organization) autocomplete="organization" maxlength="100" required autofocus; }
+            label { "Your name" input name="name" value=(sent.name) autocomplete="name" maxlength="100" required; }
+            label { "Email" input type="email" name="email" value=(sent.email) autocomplete="username" required; }
+            (new_password("Password"))
+            button.primary type="submit" { "Set up" }
+        }
+    }
+}
+
+/// The field for a password that is chosen.
+pub(super) fn new_password(label: &str) -> Markup {
+    html! {
+        label {
+            (label)
+            input type="password" name="password" autocomplete="new-password" minlength=(FEWEST_CHARACTERS) required;
+            small { "At least " (FEWEST_CHARACTERS) " characters; a few words are fine." }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! People: how they get in, which organizations they belong to, and in which role.
+//!
+//! A way in is a password, an identity at another provider, or a link that works once. Managing
+//! people is for those who are signed in to the console: no token's scopes cover it. Each operation
+//! asks for the caller's role again in the transaction that acts, so that a role taken away a moment
+//! before counts. What a person may do with things is decided where the things are.
+
+pub mod links;
+pub mod setup;
+pub mod sign_in;
+
+use axum::http::HeaderMap;
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::{OrgId, UserId};
+use uuid::Uuid;
+
+use crate::auth::{Caller, Role, Scopes, Via};
+use crate::edge::Peer;
+use crate::limits::Wait;
+use crate::store::StoreError;
+
+/// Most characters of a person's or an organization's name.
+const MOST_NAME_CHARACTERS: usize = 100;
+
+/// Most characters of an email address (RFC 5321 section 4.5.3.1.3, without the brackets).
+const MOST_EMAIL_CHARACTERS: usize = 254;
+
+/// Why somebody who is not signed in did not get what they wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Too often.
+    #[error(transparent)]
+    Wait(#[from] Wait),
+    /// Something else.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+/// The browser that asks for something.
+#[derive(Clone, Copy, Debug)]
+pub struct Browser<'r> {
+    /// Its request's headers.
+    pub headers: &'r HeaderMap,
+    /// Where it is.
+    pub peer: Peer,
+}
+
+/// A person's name or an organization's: 1 to 100 characters, none of them a control character.
+pub(crate) fn name(text: &str, whose: &str) -> Result<String, Failure> {
+    let name = text.trim();
+    let good = !name.is_empty()
+        && name.chars().count() <= MOST_NAME_CHARACTERS
+        && !name.chars().any(char::is_control);
+    if good {
+        return Ok(name.to_owned());
+    }
+    Err(Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("{whose} name has 1 to {MOST_NAME_CHARACTERS} characters"),
+    ))
+}
+
+/// An email address as far as its form tells: something, one `@`, something, no spaces.
+pub(crate) fn email(text: &str) -> Result<String, Failure> {
+    let email = text.trim();
+    let parts = email.split_once('@');
+    let good = parts.is_some_and(|(mailbox, domain)| {
+        !mailbox.is_empty() && !domain.is_empty() && !domain.contains('@')
+    });
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"<>\"(),;:\\".contains(c);
+    if good && email.chars().count() <= MOST_EMAIL_CHARACTERS && email.chars().all(plain) {
+        return Ok(email.to_owned());
+    }
+    Err(
+        Failure::new(ErrorCode::InvalidArgument, "that is not an email address")
+            .hint("write it like ada@example.com"),
+    )
+}
+
+/// Somebody who is getting in, as the one who acts.
+fn acting(org: OrgId, user: UserId, role: Role, session: Uuid, email: &str, peer: Peer) -> Caller {
+    Caller {
+        org_id: org,
+        user_id: user,
+        role,
+        token_id: session,
+        scopes: Scopes::all(),
+        label: email.to_owned(),
+        via: Via {
+            client: "console".to_owned(),
+            address: Some(peer.address),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod form_tests {
+    use super::*;
+
+    #[test]
+    fn names_and_emails_are_plain_text() {
+        assert_eq!(name("  Ada  ", "a person's").unwrap(), "Ada");
+        assert_eq!(email(" Ada@Example.com ").unwrap(), "Ada@Example.com");
+        for bad in ["", "  ", "a\nb", &"x".repeat(101)] {
+            assert!(name(bad, "a person's").is_err(), "{bad:?}");
+        }
+        for bad in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "a@b@c",
+            "a b@c",
+            "a\n@c",
+            "<a@b>",
+            "a@b,c@d",
+        ] {
+            assert!(email(bad).is_err(), "{bad:?}");
+        }
+    }
+}
