@@ -8,11 +8,14 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::field::Field;
 use super::stranger::{self, Stranger, StrangersForm};
 use crate::App;
-use crate::auth::password::FEWEST_CHARACTERS;
 use crate::people::links::{self, LinkKind};
 use crate::people::setup::{self, Setup};
+
+/// What a new password must be, in words.
+const PASSWORD_HINT: &str = "At least 12 characters. A few words are fine.";
 
 #[derive(Debug, Default, Deserialize)]
 struct Sent {
@@ -79,24 +82,21 @@ fn form(app: &App, stranger: &Stranger, sent: &Sent, problem: &Markup) -> Markup
         p { "You are the first here. This makes you the owner of this server's organization." }
         (stranger.notice(app))
         (problem)
-        form method="post" {
+        form.stack method="post" {
             (stranger.token())
-            label { "Organization" input name="organization" value=(sent.organization) autocomplete="organization" maxlength="100" required autofocus; }
-            label { "Your name" input name="name" value=(sent.name) autocomplete="name" maxlength="100" required; }
-            label { "Email" input type="email" name="email" value=(sent.email) autocomplete="username" required; }
+            (Field::text("organization", "Organization").value(&sent.organization).autocomplete("organization").most(100).required().autofocus())
+            (Field::text("name", "Your name").value(&sent.name).autocomplete("name").most(100).required())
+            (Field::email("email", "Email").value(&sent.email).autocomplete("username").required())
             (new_password("Password"))
-            button.primary type="submit" { "Set up" }
+            div.actions { button.main type="submit" { "Set up" } }
         }
     }
 }
 
 /// The field for a password that is chosen.
-pub(super) fn new_password(label: &str) -> Markup {
-    html! {
-        label {
-            (label)
-            input type="password" name="password" autocomplete="new-password" minlength=(FEWEST_CHARACTERS) required;
-            small { "At least " (FEWEST_CHARACTERS) " characters; a few words are fine." }
-        }
-    }
+pub(super) fn new_password(label: &str) -> Field<'_> {
+    Field::password("password", label)
+        .autocomplete("new-password")
+        .hint(PASSWORD_HINT)
+        .required()
 }

@@ -8,6 +8,7 @@ use axum::{Extension, Router};
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::field::Field;
 use super::layout;
 use super::stranger::{self, Stranger, StrangersForm};
 use super::visit::Checked;
@@ -103,12 +104,12 @@ fn form(app: &App, stranger: &Stranger, email: &str, next: &str, problem: &Marku
     html! {
         (stranger.notice(app))
         (problem)
-        form method="post" action="/sign-in" {
+        form.stack method="post" action="/sign-in" {
             (stranger.token())
             input type="hidden" name="next" value=(next);
-            label { "Email" input type="email" name="email" value=(email) autocomplete="username" required autofocus; }
-            label { "Password" input type="password" name="password" autocomplete="current-password" required; }
-            button.primary type="submit" { "Sign in" }
+            (Field::email("email", "Email").value(email).autocomplete("username").required().autofocus())
+            (Field::password("password", "Password").autocomplete("current-password").required())
+            div.actions { button.main type="submit" { "Sign in" } }
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use hostler_proto::error::Failure;
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -99,12 +100,11 @@ impl FromRequestParts<App> for Stranger {
         let value = known
             .clone()
             .unwrap_or_else(|| hex::encode(clock::random::<32>()));
-        let fresh = match known {
-            Some(_) => None,
-            None => {
-                let set = cookie::FORM.set(&value, None, &headers, peer);
-                Some(set.map_err(|failure| failed(&failure))?)
-            }
+        let fresh = if known.is_some() {
+            None
+        } else {
+            let set = cookie::FORM.set(&value, None, &headers, peer);
+            Some(set.map_err(|failure| failed(&failure))?)
         };
         Ok(Self {
             headers,
@@ -159,12 +159,7 @@ pub(crate) fn said(refused: &Refused) -> (StatusCode, Markup) {
         Refused::Failure(failure) => (layout::status_of(failure.code), layout::problem(failure)),
         Refused::Wait(wait) => (
             StatusCode::TOO_MANY_REQUESTS,
-            html! {
-                div.problem role="alert" {
-                    p { "Too many tries." }
-                    p.hint { "Wait " (wait.seconds()) " s, then try again." }
-                }
-            },
+            layout::problem(&Failure::from(*wait)),
         ),
     }
 }
@@ -189,7 +184,7 @@ pub(crate) fn go(to: &str, cookie: HeaderValue) -> Response {
     response
 }
 
-fn failed(failure: &hostler_proto::error::Failure) -> Response {
+fn failed(failure: &Failure) -> Response {
     let status = layout::status_of(failure.code);
     layout::plain(status, "That did not work", layout::problem(failure))
 }

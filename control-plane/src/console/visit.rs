@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Form, RequestPartsExt as _};
 use maud::html;
@@ -83,7 +83,7 @@ pub(super) async fn checked_form<T: DeserializeOwned>(
     }
     let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
         .await
-        .map_err(|_| too_large())?;
+        .map_err(|_longer| too_large())?;
     let token: Token = form(parts, bytes.clone()).await?;
     if !bool::from(token.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
         return Err(not_ours());
@@ -93,7 +93,7 @@ pub(super) async fn checked_form<T: DeserializeOwned>(
 
 /// Whether a browser says that a request was made by a page that is not ours. Programs say nothing.
 pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
-    let said = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let said = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     if let Some(site) = said("sec-fetch-site") {
         return site != b"same-origin" && site != b"none";
     }

@@ -68,7 +68,7 @@ pub(super) async fn check(
     let phc = account.as_ref().and_then(|account| account.phc.as_deref());
     let compared = app.passwords.compare(password, phc).await?;
     let renewed = match (compared, account) {
-        (Compared::Wrong, None) | (Compared::Right | Compared::RightButOld, None) => None,
+        (Compared::Wrong | Compared::Right | Compared::RightButOld, None) => None,
         (Compared::Wrong, Some(account)) => {
             note_failure(app, account, browser, now);
             None

@@ -25,9 +25,7 @@ async fn link_for_owner(catalog: &Catalog, kind: LinkKind, life_ms: i64) -> Stri
 /// What a page says is wrong.
 #[track_caller]
 fn problem(page: &Page) -> &str {
-    let (_, rest) = page
-        .text
-        .split_once("role=\"alert\">")
-        .unwrap_or_else(|| panic!("no problem in {}", page.text));
+    let alert = page.text.split_once("role=\"alert\"");
+    let (_, rest) = alert.unwrap_or_else(|| panic!("no problem in {}", page.text));
     rest.split("</div>").next().unwrap()
 }
