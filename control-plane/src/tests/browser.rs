@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use hostler_proto::ids::{OrgId, UserId};
 use tower::ServiceExt as _;
@@ -108,10 +107,9 @@ impl Browser {
         if !self.cookies.is_empty() {
             request = request.header(header::COOKIE, self.cookie());
         }
-        let mut request = request.body(Body::from(body)).unwrap();
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 50_000));
-        request.extensions_mut().insert(ConnectInfo(address));
+        let request = request.body(Body::from(body)).unwrap();
         let router = crate::lifecycle::router(&self.app);
+        let router = crate::edge::guarded(router, &self.app, &[]);
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         for set in parts.headers.get_all(header::SET_COOKIE) {

@@ -174,14 +174,15 @@ async fn names_and_origins_of_others_are_refused_on_every_route() {
         }
         let post = format!("POST {path}");
         for other in [
-            "origin: https://evil.example",
-            "origin: null",
-            "sec-fetch-site: cross-site",
+            &["origin: https://evil.example"][..],
+            &["origin: null", "sec-fetch-site: cross-site"],
+            &["sec-fetch-site: cross-site"],
         ] {
-            let status = whole.ask(&post, &[HOST, other], "").await.status();
+            let lines = [&[HOST], other].concat();
+            let status = whole.ask(&post, &lines, "").await.status();
             // Who calls MCP with another page's origin and without a key hears of the key first.
             let wanted = if path == "/mcp" { 401 } else { 403 };
-            assert_eq!(status, wanted, "{path} {other}");
+            assert_eq!(status, wanted, "{path} {other:?}");
         }
     }
     let key = format!("authorization: Bearer {}", whole.key);
