@@ -11,10 +11,10 @@ mod input;
 mod layout;
 mod parts;
 mod projects;
-mod tasks;
 mod setup;
 mod sign_in;
 mod stranger;
+mod tasks;
 mod visit;
 mod workspaces;
 

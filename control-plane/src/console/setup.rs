@@ -38,7 +38,7 @@ async fn page(State(app): State<App>, Path(code): Path<String>, stranger: Strang
     match looked {
         Ok(_) => {
             let body = form(&app, &stranger, &Sent::default(), &html! {});
-            stranger.page(StatusCode::OK, "Set up Hostler", body)
+            stranger.link_page(StatusCode::OK, "Set up Hostler", body)
         }
         Err(refused) => stranger::refused(&refused),
     }
@@ -71,7 +71,7 @@ async fn complete(
                 return stranger::refused(&refused);
             }
             let body = form(&app, &stranger, &sent, &problem);
-            stranger::retry_after(stranger.page(status, "Set up Hostler", body), &refused)
+            stranger::retry_after(stranger.link_page(status, "Set up Hostler", body), &refused)
         }
     }
 }

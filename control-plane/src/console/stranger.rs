@@ -58,9 +58,14 @@ impl Stranger {
         html! { input type="hidden" name="csrf" value=(self.token); }
     }
 
-    /// A page with a form: with the cookie it needs, and giving nobody its address.
+    /// A page behind a link: like [`Self::page`], and giving nobody its address.
+    pub(crate) fn link_page(&self, status: StatusCode, title: &str, body: Markup) -> Response {
+        private(self.page(status, title, body))
+    }
+
+    /// A page with a form: with the cookie it needs.
     pub(crate) fn page(&self, status: StatusCode, title: &str, body: Markup) -> Response {
-        let mut response = private(layout::plain(status, title, body));
+        let mut response = layout::plain(status, title, body);
         if let Some(fresh) = &self.fresh {
             let headers = response.headers_mut();
             headers.append(header::SET_COOKIE, fresh.clone());

@@ -146,7 +146,6 @@ pub async fn insert(
     Ok(())
 }
 
-<<<<<<< HEAD
 /// An organization's entries before a number, newest first.
 pub async fn before(
     store: &Store,
@@ -246,16 +245,4 @@ pub(crate) async fn tamper(store: &Store, statement: &'static str) {
         .await
         .expect("the statement is good");
     store.commit(tx).await.expect("a commit");
-=======
-/// The actions of an organization's entries, oldest first.
-#[cfg(test)]
-pub(crate) async fn actions(store: &super::Store, org: OrgId) -> Vec<String> {
-    let rows = sqlx::query("SELECT action FROM audit_log WHERE org_id = $1 ORDER BY seq")
-        .bind(org.to_string())
-        .fetch_all(store.reader())
-        .await
-        .expect("the audit log is read");
-    let rows = rows.iter();
-    rows.map(|row| sqlx::Row::get(row, 0)).collect()
->>>>>>> 0319e63 (Sign-in: passwords, set-up link, sessions that Safari keeps on its own machine; limits, forms of strangers, and a browser for tests)
 }
