@@ -1,115 +1,16 @@
 //! The console in a real Chromium: every page in both themes and at phone width, with and without
 //! scripts, and what people do on them.
 
+mod pages;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Browser, Home, Mcp, Repo, Service, Theme, catalog, client_folder, eventually, owner_cookie,
-    secs, soon,
+    Browser, Http, Repo, Stopwatch, Theme, catalog, client_folder, eventually, owner_cookie, secs,
 };
-
-/// Every page of the console that a visitor can open, by its route; what stands in braces is made
-/// by [`Furnished`]. The test below fails when a page is linked from one of these and not listed.
-const PAGES: [&str; 14] = [
-    "/projects",
-    "/projects/new",
-    "/projects/{project}",
-    "/workspaces",
-    "/workspaces/new",
-    "/workspaces/{workspace}",
-    "/workspaces/{workspace}/delete",
-    "/tasks",
-    "/tasks?view=board",
-    "/tasks/new",
-    "/tasks/{task}",
-    "/tasks/{task}/edit",
-    "/nowhere",
-    "/tasks/no-such-task",
-];
+use pages::{Furnished, PAGES};
 
 const WIDTHS: [u32; 2] = [1280, 390];
-
-/// A control plane with something of everything, and its owner at a browser.
-struct Furnished {
-    home: Home,
-    service: Service,
-    project: String,
-    workspace: String,
-    task: String,
-}
-
-impl Furnished {
-    #[track_caller]
-    fn new() -> Self {
-        let home = Home::new();
-        let service = home.up();
-        let mcp = service.mcp();
-        let repo = Repo::new(&home, "shop", 5);
-        let project = mcp.import(&repo);
-        let task = a_few_tasks(&mcp);
-        let made = mcp.ok(
-            "workspaces_create",
-            json!({"hostId": mcp.host()["id"], "projectId": project, "name": "Fix the login", "taskId": task}),
-        );
-        let workspace = &made["workspace"];
-        let path = workspace["path"].as_str().unwrap();
-        std::fs::write(format!("{path}/notes.txt"), "not committed\n").unwrap();
-        Self {
-            workspace: workspace["id"].as_str().unwrap().to_owned(),
-            project: project.as_str().unwrap().to_owned(),
-            home,
-            service,
-            task,
-        }
-    }
-
-    /// A browser of its owner.
-    #[track_caller]
-    fn browser(&self) -> Browser {
-        let browser = Browser::start(&self.home);
-        browser.sign_in_as_owner(&self.home, &self.service);
-        browser
-    }
-
-    fn address(&self, page: &str) -> String {
-        let page = page
-            .replace("{project}", &self.project)
-            .replace("{workspace}", &self.workspace)
-            .replace("{task}", &self.task);
-        format!("{}{page}", self.service.url)
-    }
-}
-
-/// Tasks in every status, with long and hostile words; gives the slug of one.
-fn a_few_tasks(mcp: &Mcp) -> String {
-    let me = mcp.ok("tasks_create", json!({"title": "Fix the login"}))["task"].clone();
-    let all = [
-        (
-            "Rotate the signing keys of the release machines before the old ones expire",
-            "urgent",
-            "In Progress",
-        ),
-        (
-            "<script>document.title = 'taken'</script><img src=x onerror=alert(1)>",
-            "high",
-            "Todo",
-        ),
-        (
-            "averyveryverylongwordwithoutanyspaceinitthatmustnotpushthepagewiderthanthephoneitisreadon",
-            "none",
-            "Done",
-        ),
-        ("Write the release notes", "low", "Backlog"),
-        ("An idea that was given up", "medium", "Canceled"),
-    ];
-    for (title, priority, status) in all {
-        mcp.ok(
-            "tasks_create",
-            json!({"title": title, "priority": priority, "status": status, "labels": ["release", "needs a second look"], "dueDate": soon(86_400), "assigneeId": me["creator"]["id"], "description": "Line one.\n\nLine two, with <b>marks</b> & signs."}),
-        );
-    }
-    me["slug"].as_str().unwrap().to_owned()
-}
 
 /// Every page: loaded without a complaint of the browser, one first heading, named fields, unique
 /// ids, no sideways scrolling, and nothing that axe finds serious; a picture of each.
@@ -153,7 +54,7 @@ fn every_link_leads_somewhere() {
                 .filter(|link| link.starts_with(&furnished.service.url)),
         );
     }
-    let http = crate::harness::Http::new(&furnished.service.url);
+    let http = Http::new(&furnished.service.url);
     let cookie = owner_cookie(&furnished.home);
     let headers = [("cookie", cookie.as_str()), ("accept", "text/html")];
     let broken: Vec<String> = addresses
@@ -250,7 +151,7 @@ fn a_task_is_moved_on_the_board_from_the_keyboard() {
 #[test]
 fn forms_of_others_change_nothing() {
     let furnished = Furnished::new();
-    let http = crate::harness::Http::new(&furnished.service.url);
+    let http = Http::new(&furnished.service.url);
     let cookie = owner_cookie(&furnished.home);
     let path = format!("/tasks/{}/delete", furnished.task);
     let form = ("content-type", "application/x-www-form-urlencoded");
@@ -280,7 +181,7 @@ fn forms_of_others_change_nothing() {
 fn lists_are_quick_with_ten_thousand_rows() {
     let furnished = Furnished::new();
     fill_catalog(&furnished);
-    let http = crate::harness::Http::new(&furnished.service.url);
+    let http = Http::new(&furnished.service.url);
     let cookie = owner_cookie(&furnished.home);
     let headers = [("cookie", cookie.as_str()), ("accept", "text/html")];
     for path in [
@@ -294,7 +195,7 @@ fn lists_are_quick_with_ten_thousand_rows() {
         http.get(path, &headers);
         let mut took: Vec<u128> = (0..9)
             .map(|_| {
-                let watch = crate::harness::Stopwatch::start();
+                let watch = Stopwatch::start();
                 let answer = http.get(path, &headers);
                 assert_eq!(answer.status, 200, "{path}");
                 watch.elapsed().as_millis()

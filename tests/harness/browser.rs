@@ -81,7 +81,7 @@ impl Browser {
             driver.answers().then_some(())
         });
         let profile = home.path(&format!("chromium-{port}"));
-        let made = answer(driver.post(
+        let made = answer(&driver.post(
             "/session",
             &[("content-type", "application/json")],
             capabilities(&profile, scripts).to_string().as_bytes(),
@@ -395,13 +395,13 @@ impl Browser {
         let headers = [("content-type", "application/json")];
         let path = format!("{}{path}", self.session);
         answer(
-            self.driver
+            &self.driver
                 .post(&path, &headers, body.to_string().as_bytes()),
         )
     }
 
     fn try_get(&self, path: &str) -> Result<Value, String> {
-        answer(self.driver.get(&format!("{}{path}", self.session), &[]))
+        answer(&self.driver.get(&format!("{}{path}", self.session), &[]))
     }
 }
 
@@ -444,7 +444,7 @@ fn capabilities(profile: &std::path::Path, scripts: bool) -> Value {
 }
 
 /// The value of an answer, or the driver's words.
-fn answer(answer: Answer) -> Result<Value, String> {
+fn answer(answer: &Answer) -> Result<Value, String> {
     let mut body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     if answer.status == 200 {
         return Ok(body["value"].take());

@@ -25,6 +25,12 @@ pub(super) fn query(pairs: &[(&str, &str)]) -> String {
         .finish()
 }
 
+/// Warnings as sentences after what was done.
+pub(super) fn sentences(warnings: &[String]) -> String {
+    let ended = warnings.iter().map(|text| [" ", text, "."].concat());
+    ended.collect::<Vec<_>>().concat()
+}
+
 /// Waits for work that goes on by itself; none when it takes longer than a page may.
 pub(super) async fn patiently<T>(
     work: impl Future<Output = Result<T, Failure>>,

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::field::Field;
-use super::input::{PAGE, given, patiently, query};
+use super::input::{PAGE, given, patiently, query, sentences};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, empty, facts, pager, table, when};
 use super::{Checked, SignedIn};
@@ -333,7 +333,7 @@ async fn create(
             } else {
                 "is ready"
             };
-            let warnings: String = made.warnings.iter().map(|it| format!(" {it}.")).collect();
+            let warnings = sentences(&made.warnings);
             let said = format!("{} {how}.{warnings}", view.name);
             layout::redirect(&format!("/workspaces/{}", view.id), &said)
         }

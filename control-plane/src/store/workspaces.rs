@@ -245,30 +245,30 @@ fn condition(org: OrgId, filter: &Filter) -> (String, Vec<String>) {
         .iter()
         .map(|id| place(id.to_string()))
         .collect();
-    let mut sql = format!(
-        "w.org_id = $1 AND w.removed_at IS NULL AND w.host_id IN ({})",
-        hosts.join(", ")
-    );
+    let mut all = vec![
+        "w.org_id = $1 AND w.removed_at IS NULL".to_owned(),
+        format!("w.host_id IN ({})", hosts.join(", ")),
+    ];
     if let Some(project) = filter.project {
-        sql += &format!(" AND w.project_id = {}", place(project.to_string()));
+        all.push(format!("w.project_id = {}", place(project.to_string())));
     }
     match filter.state.as_deref() {
         None => {}
         Some("deleting") => {
-            sql += " AND (w.state = 'deleting' OR w.delete_asked_at IS NOT NULL)";
+            all.push("(w.state = 'deleting' OR w.delete_asked_at IS NOT NULL)".to_owned());
         }
         Some(state) => {
             let state = place(state.to_owned());
-            sql += &format!(" AND w.state = {state} AND w.delete_asked_at IS NULL");
+            all.push(format!("w.state = {state} AND w.delete_asked_at IS NULL"));
         }
     }
     if let Some(text) = &filter.search {
         let like = place(format!("%{}%", escaped(&text.to_lowercase())));
-        sql += &format!(
-            " AND (LOWER(w.name) LIKE {like} ESCAPE '!' OR LOWER(w.branch) LIKE {like} ESCAPE '!')"
-        );
+        all.push(format!(
+            "(LOWER(w.name) LIKE {like} ESCAPE '!' OR LOWER(w.branch) LIKE {like} ESCAPE '!')"
+        ));
     }
-    (sql, values)
+    (all.join(" AND "), values)
 }
 
 fn bound(sql: AssertSqlSafe<String>, values: &[String]) -> Query<'static, Any, AnyArguments> {

@@ -12,6 +12,7 @@ use super::{changes, state_badge};
 use crate::App;
 use crate::auth::session::Visitor;
 use crate::console::field::Field;
+use crate::console::input::sentences;
 use crate::console::layout::{self, Nav, Page};
 use crate::console::parts::facts;
 use crate::console::{Checked, SignedIn};
@@ -71,7 +72,7 @@ fn said(view: &WorkspaceView, gone: &WorkspaceGone) -> String {
     } else {
         ""
     };
-    let warnings: String = gone.warnings.iter().map(|it| format!(" {it}.")).collect();
+    let warnings = sentences(&gone.warnings);
     format!("{name} is deleted{branch}.{warnings}")
 }
 

@@ -1,0 +1,181 @@
+//! Every page of the console, and a control plane on which each has something to show.
+//!
+//! The list stands here alone. A route of the console that answers `GET` and is neither listed nor
+//! left out with a reason fails [`no_page_is_forgotten`].
+
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use crate::harness::{Browser, Home, Mcp, Repo, Service, soon, yearly};
+
+/// Pages for somebody who is signed in; what stands in braces is made by [`Furnished`].
+pub(super) const PAGES: &[&str] = &[
+    "/projects",
+    "/projects/new",
+    "/projects/{project}",
+    "/workspaces",
+    "/workspaces?state=failed",
+    "/workspaces/new",
+    "/workspaces/{workspace}",
+    "/workspaces/{workspace}/delete",
+    "/tasks",
+    "/tasks?view=board",
+    "/tasks/new",
+    "/tasks/{task}",
+    "/tasks/{task}/edit",
+    "/nowhere",
+    "/tasks/no-such-task",
+];
+
+/// Routes that are no pages of their own, and why.
+const LEFT_OUT: &[(&str, &str)] = &[("/", "leads to the hosts")];
+
+/// A control plane with something of everything.
+pub(super) struct Furnished {
+    pub(super) home: Home,
+    pub(super) service: Service,
+    pub(super) task: String,
+    /// What stands for each name in braces.
+    names: Vec<(&'static str, String)>,
+}
+
+impl Furnished {
+    #[track_caller]
+    pub(super) fn new() -> Self {
+        let home = Home::new();
+        let service = home.up();
+        let mcp = service.mcp();
+        let project = mcp.import(&Repo::new(&home, "shop", 5));
+        let task = a_few_tasks(&mcp);
+        let made = mcp.ok(
+            "workspaces_create",
+            json!({"hostId": mcp.host()["id"], "projectId": project, "name": "Fix the login", "taskId": task}),
+        );
+        let workspace = &made["workspace"];
+        let path = workspace["path"].as_str().unwrap();
+        fs::write(format!("{path}/notes.txt"), "not committed\n").unwrap();
+        let automation = mcp.automation(&yearly(&json!({"name": "Nightly <b>check</b>"})));
+        let run = mcp.run_to_end(&automation["id"]);
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let names = vec![
+            ("{project}", text(&project)),
+            ("{workspace}", text(&workspace["id"])),
+            ("{task}", task.clone()),
+            ("{host}", text(&mcp.host()["id"])),
+            ("{automation}", text(&automation["id"])),
+            ("{run}", text(&run["runId"])),
+        ];
+        Self {
+            home,
+            service,
+            task,
+            names,
+        }
+    }
+
+    /// A browser of its owner.
+    #[track_caller]
+    pub(super) fn browser(&self) -> Browser {
+        let browser = Browser::start(&self.home);
+        browser.sign_in_as_owner(&self.home, &self.service);
+        browser
+    }
+
+    /// The address of a page of the list.
+    pub(super) fn address(&self, page: &str) -> String {
+        let page = self
+            .names
+            .iter()
+            .fold(page.to_owned(), |page, (name, value)| {
+                page.replace(name, value)
+            });
+        format!("{}{page}", self.service.url)
+    }
+}
+
+/// Tasks in every status, with long and hostile words; gives the slug of one.
+fn a_few_tasks(mcp: &Mcp) -> String {
+    let one = mcp.ok("tasks_create", json!({"title": "Fix the login"}))["task"].clone();
+    let all = [
+        (
+            "Rotate the signing keys of the release machines before the old ones expire",
+            "urgent",
+            "In Progress",
+        ),
+        (
+            "<script>document.title = 'taken'</script><img src=x onerror=alert(1)>",
+            "high",
+            "Todo",
+        ),
+        (
+            "averyveryverylongwordwithoutanyspaceinitthatmustnotpushthepagewiderthanthephoneitisreadon",
+            "none",
+            "Done",
+        ),
+        ("Write the release notes", "low", "Backlog"),
+        ("An idea that was given up", "medium", "Canceled"),
+    ];
+    for (title, priority, status) in all {
+        mcp.ok(
+            "tasks_create",
+            json!({"title": title, "priority": priority, "status": status, "labels": ["release", "needs a second look"], "dueDate": soon(86_400), "assigneeId": one["creator"]["id"], "description": "Line one.\n\nLine two, with <b>marks</b> & signs."}),
+        );
+    }
+    one["slug"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn no_page_is_forgotten() {
+    let mut routes = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/src/console");
+    collect(&folder, &mut routes);
+    assert!(routes.len() > 8, "the routes are not found: {routes:?}");
+    let listed: Vec<String> = PAGES.iter().map(|page| shape(page)).collect();
+    let forgotten: Vec<&String> = routes
+        .iter()
+        .filter(|route| !listed.contains(&shape(route)))
+        .filter(|route| LEFT_OUT.iter().all(|(path, _)| path != route))
+        .collect();
+    assert!(
+        forgotten.is_empty(),
+        "list these in PAGES, or say in LEFT_OUT why not: {forgotten:?}"
+    );
+    assert!(LEFT_OUT.iter().all(|(_, why)| !why.is_empty()));
+}
+
+/// The paths of `.route("..", get(..))` in the sources below a folder.
+fn collect(folder: &Path, routes: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, routes);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for call in text.split(".route(").skip(1) {
+            let call = call.split(';').next().unwrap_or_default();
+            let Some(rest) = call.trim_start().strip_prefix('"') else {
+                continue;
+            };
+            let (path, handlers) = rest.split_once('"').unwrap();
+            let until = handlers.find(".merge(").unwrap_or(handlers.len());
+            if handlers[..until].contains("get(") {
+                routes.push(path.to_owned());
+            }
+        }
+    }
+}
+
+/// A path with every part in braces alike, without a query.
+fn shape(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let part = |part: &str| {
+        if part.starts_with('{') {
+            "{}".to_owned()
+        } else {
+            part.to_owned()
+        }
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
