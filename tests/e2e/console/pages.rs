@@ -56,14 +56,14 @@ impl Furnished {
         let path = workspace["path"].as_str().unwrap();
         fs::write(format!("{path}/notes.txt"), "not committed\n").unwrap();
         let automation = mcp.automation(&yearly(&json!({"name": "Nightly <b>check</b>"})));
-        let run = mcp.run_to_end(&automation["id"]);
+        let run = mcp.run_to_end(&automation);
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let names = vec![
             ("{project}", text(&project)),
             ("{workspace}", text(&workspace["id"])),
             ("{task}", task.clone()),
             ("{host}", text(&mcp.host()["id"])),
-            ("{automation}", text(&automation["id"])),
+            ("{automation}", text(&automation)),
             ("{run}", text(&run["runId"])),
         ];
         Self {
