@@ -395,7 +395,8 @@ impl Browser {
         let headers = [("content-type", "application/json")];
         let path = format!("{}{path}", self.session);
         answer(
-            &self.driver
+            &self
+                .driver
                 .post(&path, &headers, body.to_string().as_bytes()),
         )
     }
