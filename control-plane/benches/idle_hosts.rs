@@ -59,6 +59,7 @@ async fn measure(count: usize) {
         public_url: None,
         keep_logs: hostler_control_plane::KeepLogs::default(),
         edge: hostler_control_plane::edge::Settings::default(),
+        oauth: hostler_control_plane::config::OAuth::default(),
     })
     .await
     .expect("a control plane");

@@ -21,6 +21,34 @@ pub struct Config {
     pub keep_logs: KeepLogs,
     /// Connections, TLS, proxies and limits.
     pub edge: edge::Settings,
+    /// What OAuth clients get.
+    pub oauth: OAuth,
+}
+
+/// How long OAuth tokens live, and what is for development alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OAuth {
+    /// An access token's life, milliseconds.
+    pub access_ms: i64,
+    /// How long a refresh token that nobody uses lives, milliseconds.
+    pub refresh_ms: i64,
+    /// For so long after its use a refresh token is taken once more: two of a client's processes
+    /// may refresh at once. Milliseconds.
+    pub grace_ms: i64,
+    /// Also takes client metadata documents from this machine, there over http too. Never on a
+    /// server that others reach: they could make it ask what only it can reach.
+    pub loopback_documents: bool,
+}
+
+impl Default for OAuth {
+    fn default() -> Self {
+        Self {
+            access_ms: 60 * 60_000,
+            refresh_ms: 30 * 24 * 60 * 60_000,
+            grace_ms: 10_000,
+            loopback_documents: false,
+        }
+    }
 }
 
 /// How long, and up to which size, whole run logs stay in the catalog. Runs and their outcomes stay

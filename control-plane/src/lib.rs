@@ -81,6 +81,8 @@ pub struct Server {
     pub epoch: u64,
     /// Base address that people and hosts use, without a slash at the end.
     pub url: String,
+    /// What OAuth clients get.
+    pub oauth: config::OAuth,
 }
 
 impl App {

@@ -22,7 +22,7 @@ use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::edge::{self, Listening, Tls, TlsError};
 use crate::limits::Limits;
 use crate::store::{self, Store, StoreError};
-use crate::{App, Config, KeepLogs, Server, clock, reconcile, retention};
+use crate::{App, Config, KeepLogs, Server, clock, config, reconcile, retention};
 
 /// How long requests, and then background work, get to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -112,7 +112,7 @@ pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
     let store = Store::open(&private_file(&dir.join("catalog.db"))?).await?;
     let first_api_key = first_start(&store).await?;
     let url = base_url(&config, tls.as_ref(), &listener)?;
-    let server = identify(&store, url).await?;
+    let server = identify(&store, url, config.oauth).await?;
     let mut app = App::new(store, server);
     app.limits = Arc::new(Limits::new(config.edge.rates));
     Ok(ControlPlane {
@@ -259,6 +259,7 @@ pub(crate) fn router(app: &App) -> Router {
     health
         .with_state(app.clone())
         .merge(crate::hosts::router(app))
+        .merge(crate::auth::oauth::router(app))
         .merge(crate::mcp::router(app))
         .merge(crate::whoami::router(app))
         .merge(crate::console::router(app))
@@ -352,7 +353,7 @@ async fn first_start(store: &Store) -> Result<Option<String>, StoreError> {
 
 /// The catalog's identity (made once) and this start's number; whoever was connected to the last
 /// server is not connected to this one.
-async fn identify(store: &Store, url: String) -> Result<Server, OpenError> {
+async fn identify(store: &Store, url: String, oauth: config::OAuth) -> Result<Server, OpenError> {
     let known = store::meta::get(store, "server_id").await?;
     let id = match known {
         Some(text) => text
@@ -370,7 +371,12 @@ async fn identify(store: &Store, url: String) -> Result<Server, OpenError> {
     store::meta::set(&mut tx, "epoch", &epoch.to_string()).await?;
     store::hosts::reset_presence(&mut tx).await?;
     store.commit(tx).await?;
-    Ok(Server { id, epoch, url })
+    Ok(Server {
+        id,
+        epoch,
+        url,
+        oauth,
+    })
 }
 
 /// Refuses what others on the network could read, unless it was asked for.

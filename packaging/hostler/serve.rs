@@ -35,6 +35,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
             public_url: None,
             keep_logs: args.keep.wanted(),
             edge: args.pace.wanted(),
+            oauth: args.oauth.wanted(),
         };
         let plane = open(config).await?;
         let url = plane.url().to_owned();
@@ -77,6 +78,7 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
             public_url: args.public_url.clone(),
             keep_logs: args.keep.wanted(),
             edge: args.wire.wanted(args.pace.wanted()),
+            oauth: args.oauth.wanted(),
         })
         .await?;
         let key = plane.enrolment_key().await.map_err(told)?;

@@ -150,14 +150,15 @@ fn misnumbered_migrations(tree: &Tree) -> Vec<Finding> {
         .filter(|file| file.path.contains("/migrations/") && file.extension() == "sql")
     {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let expected = last
+        let before = last
             .filter(|(last, _)| *last == folder)
-            .map_or(1, |(_, number)| number + 1);
+            .map_or(0, |(_, number)| number);
         let number = migration_number(file.name());
-        if number != Some(expected) {
-            findings.push(file.finding(1, format!("expected {expected:04}_what_it_does.sql")));
+        if number.is_none_or(|number| number <= before) {
+            let next = before + 1;
+            findings.push(file.finding(1, format!("expected {next:04}_what_it_does.sql or later")));
         }
-        last = Some((folder, number.unwrap_or(expected)));
+        last = Some((folder, number.unwrap_or(before)));
     }
     findings
 }
@@ -244,11 +245,12 @@ fn broken_style_is_found() {
     );
     let numbers = [
         ("d/migrations/0001_a.sql", ""),
-        ("d/migrations/0003_b.sql", ""),
-        ("e/migrations/1_c.sql", ""),
+        ("d/migrations/0001_b.sql", ""),
+        ("d/migrations/0003_c.sql", ""),
+        ("e/migrations/1_d.sql", ""),
     ];
     assert_found(
         &misnumbered_migrations(&Tree::of(&numbers)),
-        &["d/migrations/0003_b.sql:1:", "e/migrations/1_c.sql:1:"],
+        &["d/migrations/0001_b.sql:1:", "e/migrations/1_d.sql:1:"],
     );
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod cookie;
 mod mint;
+pub mod oauth;
 pub mod password;
 mod present;
 mod scope;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 pub(crate) use mint::{ENROLMENT_KEY_MS, mint};
 pub use password::Passwords;
-pub use present::{Denied, authenticate};
+pub use present::{Denied, authenticate, identify};
 pub use scope::{Scope, Scopes};
 pub use secret::{Secret, SecretEntropy, SecretHash, SecretKind};
 

@@ -6,6 +6,7 @@
 
 use hostler_proto::time::UtcMillis;
 
+use super::oauth::address;
 use super::{Caller, Role, Scopes, Secret, SecretKind, Via};
 use crate::App;
 use crate::store;
@@ -49,6 +50,15 @@ pub async fn authenticate(
     headers: &axum::http::HeaderMap,
     now: UtcMillis,
 ) -> Result<Caller, Denied> {
+    Ok(identify(app, headers, now).await?.0)
+}
+
+/// Who sent a request with these headers, and with what kind of secret.
+pub async fn identify(
+    app: &App,
+    headers: &axum::http::HeaderMap,
+    now: UtcMillis,
+) -> Result<(Caller, SecretKind), Denied> {
     let (place, text) = presented(headers)?;
     let secret = Secret::read(text).ok_or(Denied::NotGood)?;
     let fits = match secret.kind() {
@@ -57,14 +67,25 @@ pub async fn authenticate(
         SecretKind::RefreshToken
         | SecretKind::EnrolmentKey
         | SecretKind::Session
-        | SecretKind::Link => false,
+        | SecretKind::Link
+        | SecretKind::AuthorizationCode
+        | SecretKind::DeviceCode => false,
     };
     if !fits {
         return Err(Denied::NotGood);
     }
     let row = look_up(app, &secret, now).await?;
+    if secret.kind() == SecretKind::AccessToken && !is_for_us(app, &row) {
+        return Err(Denied::NotGood);
+    }
     note_use(app, &row, now);
-    caller(row)
+    Ok((caller(row)?, secret.kind()))
+}
+
+/// An access token is for one resource (RFC 8707): this server's.
+fn is_for_us(app: &App, row: &TokenRow) -> bool {
+    let audience = row.audience.as_deref();
+    audience.is_some_and(|audience| address::is_ours(&app.server.url, audience))
 }
 
 /// The secret in a request: a bearer token (RFC 6750 section 2.1), else an API key's own header.
@@ -111,7 +132,10 @@ fn caller(row: TokenRow) -> Result<Caller, Denied> {
         scopes: Scopes::parse(&row.scopes),
         label: row.email,
         via: Via {
-            client: format!("API key {}", row.name),
+            client: match row.client_id {
+                Some(_) => row.name,
+                None => format!("API key {}", row.name),
+            },
             address: None,
         },
     })

@@ -80,6 +80,17 @@ impl Scopes {
             .collect()
     }
 
+    /// Whether every scope of it is in `other` too.
+    pub fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// What either of them holds.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether it holds this scope.
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0

@@ -26,6 +26,10 @@ pub enum SecretKind {
     Session,
     /// A link that works once: set-up, invitation, recovery.
     Link,
+    /// An OAuth authorization code.
+    AuthorizationCode,
+    /// What a device asks with until somebody allowed it (RFC 8628).
+    DeviceCode,
 }
 
 /// Random bits of one secret, supplied by the caller's source of chance.
@@ -43,13 +47,15 @@ pub struct Secret {
 pub struct SecretHash([u8; 32]);
 
 impl SecretKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::ApiKey,
         Self::AccessToken,
         Self::RefreshToken,
         Self::EnrolmentKey,
         Self::Session,
         Self::Link,
+        Self::AuthorizationCode,
+        Self::DeviceCode,
     ];
 
     /// The visible prefix.
@@ -61,6 +67,8 @@ impl SecretKind {
             Self::EnrolmentKey => "hk_",
             Self::Session => "se_",
             Self::Link => "ln_",
+            Self::AuthorizationCode => "ac_",
+            Self::DeviceCode => "dc_",
         }
     }
 
@@ -73,6 +81,8 @@ impl SecretKind {
             Self::EnrolmentKey => "enrolment_key",
             Self::Session => "session",
             Self::Link => "link",
+            Self::AuthorizationCode => "authorization_code",
+            Self::DeviceCode => "device_code",
         }
     }
 

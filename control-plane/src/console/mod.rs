@@ -5,6 +5,8 @@
 //! the visitor may not see is the same page as of something that does not exist.
 
 mod assets;
+mod consent;
+mod device;
 mod field;
 pub(crate) mod flash;
 mod input;
@@ -43,6 +45,8 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(workspaces::routes())
         .merge(setup::routes())
         .merge(sign_in::routes())
+        .merge(consent::routes())
+        .merge(device::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(flash::say_once))

@@ -1,10 +1,12 @@
 //! Who may speak to the MCP server: a good key on every request, and only under names that are ours.
 //!
 //! This stands outside method routing: a probe with GET or DELETE gets the same 401 as a POST. The
-//! challenge names no authorization server, because there is none yet: a client told of one would
-//! start a sign-in that cannot end. Which hosts and origins are ours keeps web pages of others from
-//! reaching a server on this machine (DNS rebinding).
+//! challenge says where to get a token and for which scopes. A call that an OAuth token lacks the
+//! scope for is refused here with 403, so that its client can ask for more; for an API key it is the
+//! tool's own error. Which hosts and origins are ours keeps web pages of others from reaching a
+//! server on this machine (DNS rebinding).
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -14,28 +16,63 @@ use axum::response::{IntoResponse, Response};
 use rmcp::transport::streamable_http_server::StreamableHttpServerConfig;
 use serde_json::json;
 
-use crate::auth::{self, Denied};
+use super::tools::Tools;
+use crate::auth::{self, Denied, Scopes, SecretKind, oauth};
+use crate::edge::Peer;
 use crate::{App, clock};
 
 /// Loopback under any port: how clients on this machine name it.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// Most bytes of a body that is looked into: what the transport takes.
+const MOST_BODY_BYTES: usize = 4 << 20;
+
 /// At most so much of the transport's words is repeated.
 const TOLD_BYTES: usize = 4096;
 
-/// Lets a request through with its caller attached, or answers 401.
+/// Lets a request through with its caller attached, or answers 401 or 403.
 pub(super) async fn only_with_a_key(
-    State(app): State<App>,
-    mut request: Request,
+    State((app, tools)): State<(App, Tools)>,
+    request: Request,
     next: Next,
 ) -> Response {
-    match auth::authenticate(&app, request.headers(), clock::wall()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let identified = auth::identify(&app, &parts.headers, clock::wall()).await;
+    let (mut caller, kind) = match identified {
+        Ok(identified) => identified,
+        Err(denied) => {
+            let header = oauth::challenge::unauthorized(&app, &parts.headers, path, denied);
+            return challenge(denied, &header);
         }
-        Err(denied) => challenge(denied),
+    };
+    caller.via.address = parts.extensions.get::<Peer>().map(|peer| peer.address);
+    let mut body = body;
+    if kind == SecretKind::AccessToken && caller.scopes != Scopes::all() {
+        let Ok(bytes) = axum::body::to_bytes(body, MOST_BODY_BYTES).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        };
+        if let Some(needed) = tools.missing(&bytes, caller.scopes) {
+            let (headers, held) = (&parts.headers, caller.scopes);
+            let header = oauth::challenge::insufficient(&app, headers, path, needed, held);
+            return lacking(needed, &header);
+        }
+        body = Body::from(bytes);
     }
+    let mut request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// RFC 6750 section 3.1: the token is good and not for this.
+fn lacking(needed: Scopes, header: &str) -> Response {
+    let body = json!({"error": {
+        "code": "forbidden",
+        "message": format!("this token lacks the scope {needed}"),
+        "hint": "sign in again and allow it: the challenge names the scopes to ask for",
+    }});
+    let headers = [(WWW_AUTHENTICATE, header)];
+    (StatusCode::FORBIDDEN, headers, Json(body)).into_response()
 }
 
 /// A JSON body that is no JSON-RPC message is a bad request with the protocol's own error (the
@@ -71,40 +108,22 @@ fn malformed(words: &str) -> Response {
     response.unwrap_or_else(|_| StatusCode::BAD_REQUEST.into_response())
 }
 
-/// RFC 6750 section 3: no error code when nothing was presented.
-fn challenge(denied: Denied) -> Response {
-    let (status, header) = match denied {
-        Denied::NothingPresented => (
-            StatusCode::UNAUTHORIZED,
-            r#"Bearer realm="hostler""#.to_owned(),
-        ),
-        Denied::NotGood | Denied::Expired | Denied::Revoked => (
-            StatusCode::UNAUTHORIZED,
-            format!(
-                r#"Bearer realm="hostler", error="invalid_token", error_description="{denied}""#
-            ),
-        ),
-        Denied::Catalog => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+/// RFC 6750 section 3.
+fn challenge(denied: Denied, header: &str) -> Response {
+    let body = |code: &str| {
+        Json(json!({"error": {
+            "code": code,
+            "message": denied.to_string(),
+            "hint": "sign in (most clients do it by themselves), or send an API key as `Authorization: Bearer sk_live_...`",
+        }}))
     };
-    let code = if status == StatusCode::UNAUTHORIZED {
-        "unauthorized"
-    } else {
-        "unavailable"
-    };
-    let body = json!({"error": {
-        "code": code,
-        "message": denied.to_string(),
-        "hint": "send the API key as `Authorization: Bearer sk_live_...` (printed by the first `hostler up`)",
-    }});
-    let mut response = Response::builder()
-        .status(status)
-        .header(CONTENT_TYPE, "application/json");
-    if !header.is_empty() {
-        response = response.header(WWW_AUTHENTICATE, header);
+    match denied {
+        Denied::NothingPresented | Denied::NotGood | Denied::Expired | Denied::Revoked => {
+            let headers = [(WWW_AUTHENTICATE, header)];
+            (StatusCode::UNAUTHORIZED, headers, body("unauthorized")).into_response()
+        }
+        Denied::Catalog => (StatusCode::SERVICE_UNAVAILABLE, body("unavailable")).into_response(),
     }
-    response
-        .body(Body::from(body.to_string()))
-        .unwrap_or_else(|_| status.into_response())
 }
 
 /// Hosts and origins that are ours: loopback, and the public address where one is configured.

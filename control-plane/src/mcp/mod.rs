@@ -67,6 +67,7 @@ fn serving(app: &App, tools: Tools) -> Router {
         tools,
         work: TaskTracker::new(),
     };
+    let guarded = (app.clone(), server.tools.clone());
     let config = access::rebinding_rules(&app.server.url)
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -82,7 +83,7 @@ fn serving(app: &App, tools: Tools) -> Router {
     routes
         .layer(middleware::from_fn(access::bodies_are_judged_as_json))
         .layer(middleware::from_fn_with_state(
-            app.clone(),
+            guarded,
             access::only_with_a_key,
         ))
 }

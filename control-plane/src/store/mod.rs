@@ -7,7 +7,10 @@
 pub mod audit;
 pub mod automations;
 pub mod changes;
+pub mod clients;
 pub mod commands;
+pub mod devices;
+pub mod grants;
 pub mod hosts;
 pub mod links;
 pub mod logs;

@@ -181,7 +181,7 @@ pub async fn revoke(tx: &mut Tx, org: OrgId, id: Uuid, now: UtcMillis) -> Result
     Ok(done.rows_affected() == 1)
 }
 
-fn token(columns: Columns<'_>) -> Result<TokenRow, StoreError> {
+pub(super) fn token(columns: Columns<'_>) -> Result<TokenRow, StoreError> {
     Ok(TokenRow {
         id: columns.parsed("id")?,
         kind: columns.text("kind")?,

@@ -22,6 +22,7 @@ impl World {
             public_url: None,
             keep_logs: crate::config::KeepLogs::default(),
             edge: crate::edge::Settings::default(),
+            oauth: crate::config::OAuth::default(),
         };
         let plane = crate::open(config).await.unwrap();
         let (org, owner) = store::members::first_owner(&plane.app().store)

@@ -112,6 +112,7 @@ async fn open_app(dir: &std::path::Path) -> App {
         id: Uuid::from_u128(1),
         epoch: 1,
         url: "http://127.0.0.1:1".into(),
+        oauth: crate::config::OAuth::default(),
     };
     App::new(store, server)
 }

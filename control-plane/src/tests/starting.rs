@@ -17,6 +17,7 @@ fn config(home: &Path) -> Config {
         public_url: None,
         keep_logs: crate::config::KeepLogs::default(),
         edge: crate::edge::Settings::default(),
+        oauth: crate::config::OAuth::default(),
     }
 }
 

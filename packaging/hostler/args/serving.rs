@@ -19,6 +19,8 @@ pub(crate) struct UpArgs {
     pub(crate) keep: KeepArgs,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) oauth: OAuthArgs,
 }
 
 // How often what may be done. (A doc comment would become the command's.)
@@ -106,6 +108,44 @@ impl KeepArgs {
     }
 }
 
+// What MCP clients that sign in through the browser get.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OAuthArgs {
+    /// Life of an OAuth access token, seconds; clients refresh it by themselves
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3600,
+        env = "HOSTLER_ACCESS_TOKEN_SECONDS",
+        value_parser = clap::value_parser!(u32).range(5..=86_400)
+    )]
+    pub(crate) access_token_seconds: u32,
+    /// For so long after its use a refresh token is taken once more, seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        env = "HOSTLER_REFRESH_GRACE_SECONDS",
+        value_parser = clap::value_parser!(u32).range(0..=60)
+    )]
+    pub(crate) refresh_grace_seconds: u32,
+    /// For development: also take client metadata documents from this machine, over http too. Never
+    /// on a server that others reach
+    #[arg(long, env = "HOSTLER_LOOPBACK_CLIENT_DOCUMENTS")]
+    pub(crate) loopback_client_documents: bool,
+}
+
+impl OAuthArgs {
+    pub(crate) fn wanted(self) -> hostler_control_plane::config::OAuth {
+        hostler_control_plane::config::OAuth {
+            access_ms: i64::from(self.access_token_seconds) * 1_000,
+            grace_ms: i64::from(self.refresh_grace_seconds) * 1_000,
+            loopback_documents: self.loopback_client_documents,
+            ..hostler_control_plane::config::OAuth::default()
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ServerArgs {
     /// Port on 127.0.0.1
@@ -123,6 +163,8 @@ pub(crate) struct ServerArgs {
     pub(crate) keep: KeepArgs,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) oauth: OAuthArgs,
 }
 
 // Who may read along, and who is believed. (A doc comment would become the command's.)

@@ -23,6 +23,7 @@ impl Whole {
             public_url: public_url.map(str::to_owned),
             keep_logs: crate::KeepLogs::default(),
             edge,
+            oauth: crate::config::OAuth::default(),
         })
         .await
         .unwrap();

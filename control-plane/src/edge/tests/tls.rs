@@ -159,6 +159,7 @@ async fn what_others_could_read_is_not_served_unasked() {
             public_url: public_url.map(str::to_owned),
             keep_logs: crate::KeepLogs::default(),
             edge,
+            oauth: crate::config::OAuth::default(),
         })
     };
     let plain = Settings::default;

@@ -55,6 +55,7 @@ impl Served {
             public_url: None,
             keep_logs: crate::config::KeepLogs::default(),
             edge: crate::edge::Settings::default(),
+            oauth: crate::config::OAuth::default(),
         };
         let control = crate::open(config).await.unwrap();
         let (app, url) = (control.app().clone(), control.url().to_owned());

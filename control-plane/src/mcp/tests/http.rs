@@ -180,7 +180,9 @@ async fn without_a_good_key_every_method_is_401_with_a_challenge() {
                 let challenge = answer.challenge.unwrap();
                 assert!(challenge.starts_with("Bearer realm="), "{challenge}");
                 assert_eq!(challenge.contains("invalid_token"), *name != "x-none");
-                assert!(!challenge.contains("resource_metadata"), "{challenge}");
+                let found = format!("/.well-known/oauth-protected-resource{path}\"");
+                assert!(challenge.contains(&found), "{challenge}");
+                assert!(challenge.contains("scope=\"tasks:read "), "{challenge}");
             }
         }
     }

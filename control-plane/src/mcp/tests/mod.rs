@@ -43,6 +43,7 @@ async fn open(home: &Path) -> crate::ControlPlane {
         public_url: None,
         keep_logs: crate::config::KeepLogs::default(),
         edge: crate::edge::Settings::default(),
+        oauth: crate::config::OAuth::default(),
     })
     .await
     .unwrap()

@@ -18,14 +18,14 @@ use std::sync::Arc;
 use hostler_proto::error::{ErrorCode, Failure};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::progress::ProgressSender;
 use super::{schema, validate};
 use crate::App;
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, Scope, Scopes};
 use crate::hosts::ProgressSink;
 
 /// One call of a tool: who calls, on what, and where progress goes.
@@ -81,6 +81,13 @@ type Run = Box<dyn Fn(Call, Value) -> Answer + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Tools(Arc<Inner>);
 
+/// As much of a message as tells which tool it calls.
+#[derive(Deserialize)]
+struct Peeked {
+    method: String,
+    params: Option<Value>,
+}
+
 struct Inner {
     list: Vec<Entry>,
     by_name: HashMap<String, usize>,
@@ -115,6 +122,17 @@ impl Tools {
 
     pub(super) fn list(&self) -> Vec<Tool> {
         self.0.list.iter().map(|entry| entry.tool.clone()).collect()
+    }
+
+    /// What a call in `body` needs and `held` lacks; none for what is no call of a known tool.
+    pub(super) fn missing(&self, body: &[u8], held: Scopes) -> Option<Scopes> {
+        let call: Peeked = serde_json::from_slice(body).ok()?;
+        let name = call.params.as_ref()?.get("name")?.as_str()?;
+        let needed = self
+            .get(name)
+            .filter(|_| call.method == "tools/call")?
+            .scope;
+        (!held.contains(needed)).then(|| [needed].into_iter().collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {

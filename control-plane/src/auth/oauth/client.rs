@@ -1,0 +1,155 @@
+//! Which client it is: our own command line, one that registered, or one with a metadata document.
+//!
+//! All of them are public: a client is known by where it may be answered, never by a secret.
+
+use hostler_proto::time::UtcMillis;
+
+use super::document::{self, DocumentError};
+use super::redirect;
+use crate::edge::Peer;
+use crate::store::StoreError;
+use crate::{App, store};
+
+/// The command line's id, known to every server.
+pub(crate) const CLI: &str = "hostler-cli";
+
+/// Where the command line listens while somebody signs in; the port is its own.
+const CLI_REDIRECTS: [&str; 3] = [
+    "http://127.0.0.1/callback",
+    "http://localhost/callback",
+    "http://[::1]/callback",
+];
+
+/// Longest name people are shown, characters.
+const NAME_CHARACTERS: usize = 80;
+
+/// A client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// What it calls itself in a request.
+    pub(crate) id: String,
+    /// How we know it.
+    pub(crate) kind: Kind,
+    /// What people are told it is.
+    pub(crate) name: String,
+    /// Where its users may be sent back to.
+    pub(crate) redirect_uris: Vec<String>,
+}
+
+/// How a client is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is part of Hostler.
+    BuiltIn,
+    /// It registered itself: its name is what it says.
+    Registered,
+    /// It has a document at its id's address: whoever runs that host vouches for it.
+    Document,
+}
+
+/// Why there is no such client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// It never registered here, or so long ago that it was forgotten.
+    #[error("this server knows no such client (registrations that are not used are forgotten)")]
+    Unknown,
+    /// Its document cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The catalog.
+    #[error("the control plane's catalog failed")]
+    Catalog(#[from] StoreError),
+}
+
+impl Client {
+    /// Whether its users may be sent back to this address.
+    pub(crate) fn may_answer_at(&self, uri: &str) -> bool {
+        redirect::refused(uri).is_none()
+            && self
+                .redirect_uris
+                .iter()
+                .any(|known| redirect::matches(known, uri))
+    }
+
+    fn built_in() -> Self {
+        Self {
+            id: CLI.to_owned(),
+            kind: Kind::BuiltIn,
+            name: "Hostler command line".to_owned(),
+            redirect_uris: CLI_REDIRECTS.map(str::to_owned).into(),
+        }
+    }
+}
+
+/// Whether a client's id is the address of its document.
+pub(crate) fn is_address(id: &str) -> bool {
+    id.starts_with("https://") || id.starts_with("http://")
+}
+
+/// The client with this id. A document is fetched when it was not read lately, on behalf of `peer`.
+pub(crate) async fn find(
+    app: &App,
+    id: &str,
+    peer: Peer,
+    now: UtcMillis,
+) -> Result<Client, ClientError> {
+    if id == CLI {
+        return Ok(Client::built_in());
+    }
+    let known = store::clients::by_id(&app.store, id, now).await?;
+    if let Some(row) = known {
+        let kind = if is_address(id) {
+            Kind::Document
+        } else {
+            Kind::Registered
+        };
+        return Ok(Client {
+            id: row.id,
+            kind,
+            name: row.name,
+            redirect_uris: row.redirect_uris,
+        });
+    }
+    if !is_address(id) {
+        return Err(ClientError::Unknown);
+    }
+    Ok(document::read(app, id, peer, now).await?)
+}
+
+/// A name as people may be shown it: one line, without characters that hide or turn others.
+pub(super) fn shown_name(text: &str) -> Option<String> {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    let plain: String = text
+        .chars()
+        .map(|c| if hidden(c) { ' ' } else { c })
+        .collect();
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    let name: String = words.join(" ").chars().take(NAME_CHARACTERS).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_plain_line() {
+        assert_eq!(shown_name(" a\n\tb  c ").as_deref(), Some("a b c"));
+        assert_eq!(shown_name("x\u{202e}y\u{200b}z").as_deref(), Some("x y z"));
+        assert_eq!(shown_name(" \u{feff}\n"), None);
+        assert_eq!(shown_name(&"é".repeat(500)).unwrap().chars().count(), 80);
+    }
+
+    #[test]
+    fn the_command_line_is_answered_on_this_machine_alone() {
+        let cli = Client::built_in();
+        assert!(cli.may_answer_at("http://127.0.0.1:40000/callback"));
+        assert!(cli.may_answer_at("http://localhost:40000/callback"));
+        assert!(!cli.may_answer_at("http://127.0.0.1:40000/"));
+        assert!(!cli.may_answer_at("https://evil.example/callback"));
+    }
+}
