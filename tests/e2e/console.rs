@@ -6,7 +6,8 @@ mod pages;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Browser, Http, Repo, Stopwatch, Theme, catalog, client_folder, eventually, owner_cookie, secs,
+    Browser, Http, Repo, Stopwatch, Theme, catalog, client_folder, eventually, newcomer_cookie,
+    owner_cookie, secs,
 };
 use pages::{Furnished, PAGES, STRANGERS_PAGES};
 
@@ -91,6 +92,31 @@ fn every_link_leads_somewhere() {
         .map(str::to_owned)
         .collect();
     assert_eq!(broken, Vec::<String>::new());
+}
+
+/// What belongs to an organization, or to a host, is not there for those who have no part in it.
+#[test]
+fn others_find_nothing_on_any_page() {
+    let furnished = Furnished::new();
+    let http = Http::new(&furnished.service.url);
+    for colleague in [false, true] {
+        let cookie = newcomer_cookie(&furnished.home, colleague);
+        let headers = [("cookie", cookie.as_str()), ("accept", "text/html")];
+        for page in PAGES {
+            let path = furnished.address(page)[furnished.service.url.len()..].to_owned();
+            let answer = http.get(&path, &headers);
+            let tasks_of_all = colleague && page.contains("{task}");
+            if page.contains('{') && !tasks_of_all {
+                assert_eq!(answer.status, 404, "colleague: {colleague}, {page}");
+                continue;
+            }
+            assert!(answer.status < 500, "colleague: {colleague}, {page}");
+            let leak = furnished.ids_on_host().find(|id| answer.body.contains(*id));
+            assert_eq!(leak, None, "colleague: {colleague}, {page}");
+            let foreign = !colleague && answer.body.contains("release notes");
+            assert!(!foreign, "another organization's task on {page}");
+        }
+    }
 }
 
 #[test]

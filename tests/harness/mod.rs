@@ -32,5 +32,5 @@ pub(crate) use program::{Ended, Program, Service};
 pub(crate) use proxy::KeyProxy;
 pub(crate) use repo::{Repo, git};
 pub(crate) use steps::yearly;
-pub(crate) use visit::{catalog, owner_cookie};
+pub(crate) use visit::{catalog, newcomer_cookie, owner_cookie};
 pub(crate) use wait::{Stopwatch, eventually, passed, secs, soon};

@@ -17,6 +17,11 @@ pub(super) fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// How many rows to leave out; what is no number, or beyond any list, is the beginning or the end.
+pub(super) fn offset(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0).min(1_000_000_000)
+}
+
 /// A query of the values that are not empty.
 pub(super) fn query(pairs: &[(&str, &str)]) -> String {
     let given = pairs.iter().filter(|(_, value)| !value.trim().is_empty());
@@ -49,6 +54,9 @@ mod tests {
     fn empty_fields_are_no_answer_and_others_are_kept_whole() {
         assert_eq!(given(" \t "), None);
         assert_eq!(given(" a b "), Some("a b".to_owned()));
+        assert_eq!(offset("50"), 50);
+        assert_eq!(offset("-1 OR 1"), 0);
+        assert_eq!(offset("18446744073709551615"), 1_000_000_000);
         let pairs = [("q", "a&b=ü"), ("state", " "), ("host", "x y")];
         assert_eq!(query(&pairs), "q=a%26b%3D%C3%BC&host=x+y");
     }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::field::Field;
-use super::input::{PAGE, given, patiently, query};
+use super::input::{PAGE, given, offset, patiently, query};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, day, empty, facts, pager, table, when};
 use super::workspaces::{host_options, list_of_workspaces};
@@ -35,7 +35,7 @@ struct Listed {
     #[serde(default)]
     q: String,
     #[serde(default)]
-    offset: usize,
+    offset: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,7 +75,9 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
         return Ok(nothing_yet(hosts.is_empty()));
     }
     let total = all.len();
-    let shown = all.into_iter().skip(asked.offset).take(PAGE as usize);
+    let offset = offset(&asked.offset);
+    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+    let shown = all.into_iter().skip(skipped).take(PAGE as usize);
     let rows: Vec<_> = shown.map(|view| row(&view)).collect();
     let options = host_options(&hosts, "All hosts");
     Ok(html! {
@@ -92,7 +94,7 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
         (pager(&Paging {
             path: "/projects",
             query: &query(&[("q", &asked.q), ("host", &asked.host)]),
-            offset: asked.offset as u64,
+            offset,
             limit: PAGE.into(),
             total: total as u64,
         }))

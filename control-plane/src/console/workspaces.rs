@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::field::Field;
-use super::input::{PAGE, given, patiently, query, sentences};
+use super::input::{PAGE, given, offset, patiently, query, sentences};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, empty, facts, pager, table, when};
 use super::{Checked, SignedIn};
@@ -56,7 +56,7 @@ struct Listed {
     project: String,
     state: String,
     q: String,
-    offset: u64,
+    offset: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,7 +91,8 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
         project: given(&asked.project),
         state: given(&asked.state),
     };
-    let page = workspaces::page(app, caller, input, given(&asked.q), PAGE, asked.offset).await?;
+    let offset = offset(&asked.offset);
+    let page = workspaces::page(app, caller, input, given(&asked.q), PAGE, offset).await?;
     let asked_query = query(&[
         ("host", &asked.host),
         ("project", &asked.project),
@@ -115,7 +116,7 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
         (pager(&Paging {
             path: "/workspaces",
             query: &asked_query,
-            offset: asked.offset,
+            offset,
             limit: PAGE.into(),
             total: page.total,
         }))

@@ -85,6 +85,12 @@ impl Furnished {
         browser
     }
 
+    /// The ids and names that stand in the addresses of things on the owner's host.
+    pub(super) fn ids_on_host(&self) -> impl Iterator<Item = &str> {
+        let named = self.names.iter().filter(|(name, _)| *name != "{task}");
+        named.map(|(_, id)| id.as_str())
+    }
+
     /// The address of a page of the list.
     pub(super) fn address(&self, page: &str) -> String {
         let page = self

@@ -24,7 +24,8 @@ pub(super) async fn board(
 ) -> Result<Markup, Failure> {
     let mut lanes = Vec::new();
     for status in &choices.statuses {
-        let input = asked.input(Some(status.id.to_string()), LANE);
+        let mut input = asked.input(Some(status.id.to_string()), LANE);
+        input.offset = 0;
         lanes.push((status, tasks::list(app, &visitor.caller, input).await?));
     }
     if lanes.iter().all(|(_, page)| page.total == 0) {

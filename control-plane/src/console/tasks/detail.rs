@@ -165,7 +165,7 @@ pub(super) async fn set_status(
             let back = if form.back.is_empty() {
                 path_of(&view.task)
             } else {
-                format!("/tasks?{}", form.back)
+                format!("/tasks?{}", encoded(&form.back))
             };
             layout::redirect(&back, &said)
         }
@@ -182,6 +182,14 @@ pub(super) async fn delete(
         Ok((_, slug)) => layout::redirect("/tasks", &format!("{slug} is deleted.")),
         Err(failure) => layout::failed(&visitor, Nav::Tasks, &failure),
     }
+}
+
+/// A query as one that can stand in an address, whatever came in the form.
+fn encoded(back: &str) -> String {
+    let pairs = form_urlencoded::parse(back.as_bytes());
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 fn name_of(task: &Task) -> String {

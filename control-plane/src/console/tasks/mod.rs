@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::SignedIn;
 use super::field::Field;
-use super::input::{PAGE, given, query};
+use super::input::{PAGE, given, offset, query};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, day, empty, pager, table, tabs, when};
 use crate::auth::session::Visitor;
@@ -44,7 +44,7 @@ struct Listed {
     assignee: String,
     label: String,
     q: String,
-    offset: u64,
+    offset: String,
 }
 
 /// What the filters and forms offer.
@@ -100,7 +100,7 @@ impl Listed {
             labels: given(&self.label).into_iter().collect(),
             search: given(&self.q),
             limit,
-            offset: self.offset,
+            offset: offset(&self.offset),
             ..ListTasks::default()
         }
     }
@@ -165,7 +165,7 @@ async fn as_table(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup
         (pager(&Paging {
             path: "/tasks",
             query: &asked.query(""),
-            offset: asked.offset,
+            offset: offset(&asked.offset),
             limit: PAGE.into(),
             total: page.total,
         }))
