@@ -5,6 +5,7 @@
 //! stop. Domain operations are functions of an [`App`], a caller and their input; they are the same
 //! for every way in.
 
+mod api;
 pub mod audit;
 pub mod auth;
 pub mod automations;
@@ -18,6 +19,7 @@ pub mod history;
 pub mod hosts;
 pub mod hosts_catalog;
 pub mod ingest;
+pub mod keys;
 mod lifecycle;
 pub mod limits;
 mod mcp;

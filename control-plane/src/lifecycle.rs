@@ -262,6 +262,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(crate::auth::oauth::router(app))
         .merge(crate::mcp::router(app))
         .merge(crate::whoami::router(app))
+        .merge(crate::api::router(app))
         .merge(crate::console::router(app))
 }
 

@@ -5,7 +5,7 @@
 
 use hostler_proto::command::{Command, ProjectCreate, ProjectCreated, ProjectSource, Reply};
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{CommandId, HostId, OrgId, ProjectId};
+use hostler_proto::ids::{CommandId, HostId, ProjectId};
 use hostler_proto::project::ProjectState;
 use hostler_proto::time::UtcMillis;
 use serde_json::json;

@@ -27,6 +27,14 @@ use crate::config::Layout;
 /// Time for the control plane's whole answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
+/// Servers are believed by the roots this system trusts (`SSL_CERT_FILE` names others), as on the
+/// link.
+pub fn tls_roots() -> ureq::tls::TlsConfig {
+    ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+        .build()
+}
+
 /// Who this machine is for a control plane.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -296,6 +304,7 @@ fn post<Q: Serialize, A: for<'de> Deserialize<'de>>(
         reason,
     };
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls_roots())
         .timeout_global(Some(ANSWER))
         .timeout_connect(Some(Duration::from_secs(10)))
         .http_status_as_error(false)

@@ -34,7 +34,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use enrol::{EnrolError, Enrolled, Identity, Left, address, enrol, identity, leave, moved};
+pub use enrol::{
+    EnrolError, Enrolled, Identity, Left, address, enrol, identity, leave, moved, tls_roots,
+};
 pub use lifecycle::{DaemonError, open_home, run};
 pub use supervisor::supervise;
 

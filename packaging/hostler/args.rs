@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod governing;
 mod serving;
 mod signing_in;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::client::Connection;
 use crate::failure::EXIT_CODES;
+pub(crate) use governing::{AuditCommand, AuditFormat, KeysCommand};
 pub(crate) use serving::{ServerArgs, UpArgs};
 pub(crate) use signing_in::{AuthCommand, JoinArgs, LoginArgs};
 
@@ -91,6 +93,12 @@ pub(crate) enum Command {
     /// Schedules: see when a rule fires
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// API keys: list, make, revoke
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Who did what: list, export, verify (admins and owners)
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// What is going on: hosts, next runs, recent runs
     Status,
 }

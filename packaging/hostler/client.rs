@@ -15,7 +15,7 @@ use crate::access::{self, Access, Source};
 use crate::credentials::Saved;
 use crate::failure::Failure;
 use crate::home;
-use crate::output::Progress;
+use crate::output::{self, Progress};
 
 const PROTOCOL: &str = "2026-07-28";
 
@@ -189,6 +189,63 @@ pub(crate) fn post(access: &Access, path: &str) -> Result<Value, Failure> {
     json_of(&access.url, response)
 }
 
+/// `POST` of JSON, for a JSON answer.
+pub(crate) fn post_json(access: &Access, path: &str, body: &Value) -> Result<Value, Failure> {
+    let response = with_renewal(access, |access| {
+        agent()
+            .post(format!("{}{path}", access.url))
+            .header("authorization", format!("Bearer {}", access.bearer))
+            .header("content-type", "application/json")
+            .send(body.to_string())
+    })?;
+    json_of(&access.url, response)
+}
+
+/// `DELETE`, for a JSON answer.
+pub(crate) fn delete(access: &Access, path: &str) -> Result<Value, Failure> {
+    let response = with_renewal(access, |access| {
+        agent()
+            .delete(format!("{}{path}", access.url))
+            .header("authorization", format!("Bearer {}", access.bearer))
+            .call()
+    })?;
+    json_of(&access.url, response)
+}
+
+/// `GET` of a file of any size, copied to standard output as it comes.
+pub(crate) fn copy(access: &Access, path: &str) -> Result<(), Failure> {
+    let response = with_renewal(access, |access| {
+        agent()
+            .get(format!("{}{path}", access.url))
+            .header("authorization", format!("Bearer {}", access.bearer))
+            .call()
+    })?;
+    if !response.status().is_success() {
+        return json_of(&access.url, response).map(|_| ());
+    }
+    let mut reader = response.into_body().into_reader();
+    let mut part = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut part).map_err(|error| cut(&error))? {
+            0 => return Ok(()),
+            count => output::bytes(&part[..count])?,
+        }
+    }
+}
+
+/// Text as one part of a path or a query (RFC 3986 section 2.1).
+pub(crate) fn path_part(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let coded = text.bytes().map(|byte| {
+        if plain(byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    coded.collect()
+}
+
 /// The base URL of a control plane as it is saved: secrets go over TLS, or stay on this machine.
 pub(crate) fn address(url: &str) -> Result<String, Failure> {
     hostler_daemon::address(url).map_err(|error| Failure::usage(error.to_string()))
@@ -239,6 +296,7 @@ fn json_of(url: &str, mut response: Response<Body>) -> Result<Value, Failure> {
 pub(crate) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
+        .tls_config(hostler_daemon::tls_roots())
         .timeout_connect(Some(Duration::from_secs(5)))
         .timeout_global(Some(Duration::from_secs(1800)))
         .build()

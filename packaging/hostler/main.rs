@@ -3,6 +3,7 @@
 
 mod access;
 mod args;
+mod audit;
 mod auth;
 mod automations;
 mod client;
@@ -12,6 +13,7 @@ mod history;
 mod home;
 mod host;
 mod hosts;
+mod keys;
 mod login;
 mod oauth;
 mod output;
@@ -75,6 +77,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Automations(command) => automations::run(&session, *command),
         Command::Runs(command) => runs::run(&session, command),
         Command::Schedule(command) => schedule::run(&session, command),
+        Command::Keys(command) => keys::run(&session, command),
+        Command::Audit(command) => audit::run(&session, command),
         Command::Status => status::run(&session),
     }
 }

@@ -96,6 +96,7 @@ impl Server {
     /// The same, waiting so long for an answer.
     pub(crate) fn patient(url: &str, answer: Duration) -> Self {
         let agent = ureq::Agent::config_builder()
+            .tls_config(hostler_daemon::tls_roots())
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(answer.min(Duration::from_secs(5))))

@@ -26,6 +26,8 @@ mod delivery;
 #[cfg(test)]
 mod endurance;
 #[cfg(test)]
+mod governing;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod other_clients;
@@ -49,6 +51,8 @@ mod tasks;
 mod tools;
 #[cfg(test)]
 mod up;
+#[cfg(test)]
+mod wire;
 #[cfg(test)]
 mod workspaces;
 #[cfg(test)]

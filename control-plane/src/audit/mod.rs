@@ -21,7 +21,7 @@ use crate::App;
 use crate::auth::{Caller, Role, Scopes};
 pub use crate::store::audit::{EntryRow as Entry, Filter, NewEntry};
 use crate::store::{StoreError, Tx, audit};
-pub(crate) use export::{Form, export};
+pub(crate) use export::{Form, export, object};
 
 /// Entries read at a time when all are read.
 const PART: u32 = 1_000;

@@ -5,11 +5,14 @@
 //! the visitor may not see is the same page as of something that does not exist.
 
 mod assets;
+mod audit;
+mod clients;
 mod consent;
 mod device;
 mod field;
 pub(crate) mod flash;
 mod input;
+mod keys;
 mod layout;
 mod parts;
 mod projects;
@@ -33,6 +36,7 @@ use crate::auth::session;
 use crate::edge::Peer;
 use layout::Nav;
 
+pub(crate) use layout::status_of;
 pub(crate) use visit::{Checked, SignedIn};
 
 /// The routes of the console, and the pages for what is no route.
@@ -40,6 +44,9 @@ pub(crate) fn router(app: &App) -> Router {
     Router::new()
         .route("/", get(home))
         .merge(assets::routes())
+        .merge(audit::routes())
+        .merge(clients::routes())
+        .merge(keys::routes())
         .merge(projects::routes())
         .merge(tasks::routes())
         .merge(workspaces::routes())

@@ -173,7 +173,11 @@ fn credential(headers: &HeaderMap) -> Option<&str> {
     }
     let cookies = said(COOKIE.as_str())?;
     let mut pairs = cookies.split(';').map(str::trim);
-    pairs.find(|pair| pair.starts_with(crate::auth::session::COOKIE))
+    let is_session = |pair: &&str| {
+        let name = pair.split('=').next();
+        name == Some(crate::auth::session::COOKIE)
+    };
+    pairs.find(is_session)
 }
 
 fn named_loopback(headers: &HeaderMap) -> bool {

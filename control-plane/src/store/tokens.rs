@@ -142,6 +142,28 @@ pub async fn list(
         .collect()
 }
 
+/// API keys of an organization that are not revoked, one person's or everybody's, newest first.
+pub async fn keys(
+    store: &Store,
+    org: OrgId,
+    user: Option<UserId>,
+) -> Result<Vec<TokenRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.*, u.email, m.role FROM tokens t JOIN users u ON u.id = t.user_id \
+         JOIN members m ON m.org_id = t.org_id AND m.user_id = t.user_id \
+         WHERE t.org_id = $1 AND ($2 IS NULL OR t.user_id = $2) AND t.kind = 'api_key' \
+         AND t.revoked_at IS NULL ORDER BY t.created_at DESC, t.id DESC",
+    )
+    .bind(org.to_string())
+    .bind(user.map(|user| user.to_string()))
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists API keys"))?;
+    rows.iter()
+        .map(|row| token(Columns::of("token", row)))
+        .collect()
+}
+
 /// Notes that a token was used.
 pub async fn touch(tx: &mut Tx, id: Uuid, now: UtcMillis) -> Result<(), StoreError> {
     sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1")

@@ -1,0 +1,250 @@
+//! API keys: made, listed and revoked.
+//!
+//! People see and revoke their own; admins and owners all of the organization's. A key never may
+//! more than the credential that made it, so nobody gains by making one, and a connected client
+//! makes none: its key would outlive its disconnection. The secret is shown once and kept nowhere.
+
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::ids::UserId;
+use hostler_proto::time::UtcMillis;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::App;
+use crate::audit::{self, Thing};
+use crate::auth::{Caller, Role, Scope, Scopes, SecretKind, mint};
+use crate::store::tokens::{self, TokenRow};
+use crate::{clock, names, store};
+
+/// Longest name, characters.
+pub(crate) const LONGEST_NAME: usize = 100;
+
+/// Longest life that can be asked for, days.
+pub(crate) const MOST_DAYS: u32 = 3_650;
+
+/// Keys one person can have at a time.
+const MOST_KEYS: usize = 200;
+
+/// Our own command line, which signs in as a client and acts for the person at the terminal.
+const OWN_CLIENT: &str = "hostler-cli";
+
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// What to make.
+#[derive(Clone, Debug, Default)]
+pub struct CreateKey {
+    /// What its owner calls it.
+    pub name: String,
+    /// Names of its scopes; none are all of the maker's.
+    pub scopes: Option<Vec<String>>,
+    /// After how many days it stops being good; none never.
+    pub expires_in_days: Option<u32>,
+}
+
+/// A key as its users see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Identity.
+    pub id: Uuid,
+    /// What its owner calls it.
+    pub name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// What it may.
+    pub scopes: Scopes,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// Their email.
+    pub owner: String,
+    /// When it was made.
+    pub created_at: UtcMillis,
+    /// When it was last used, at a minute's accuracy.
+    pub last_used_at: Option<UtcMillis>,
+    /// When it stops being good.
+    pub expires_at: Option<UtcMillis>,
+}
+
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The secret; this is the only time it is known.
+    pub secret: String,
+    /// The key.
+    pub key: Key,
+}
+
+/// The caller's keys; an admin's or owner's list holds everybody's. Newest first, also expired ones.
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Key>, Failure> {
+    let whose = (caller.role < Role::Admin).then_some(caller.user_id);
+    let rows = tokens::keys(&app.store, caller.org_id, whose).await?;
+    Ok(rows.into_iter().map(view).collect())
+}
+
+/// Makes a key of the caller's own.
+pub async fn create(app: &App, caller: &Caller, input: CreateKey) -> Result<NewKey, Failure> {
+    refuse_clients(app, caller).await?;
+    let name = named(&input.name)?;
+    let scopes = scopes(caller, input.scopes.as_deref())?;
+    let life = life(input.expires_in_days)?;
+    let own = tokens::keys(&app.store, caller.org_id, Some(caller.user_id)).await?;
+    if own.len() >= MOST_KEYS {
+        return Err(Failure::new(
+            ErrorCode::PreconditionFailed,
+            format!("you have {MOST_KEYS} API keys already"),
+        )
+        .hint("revoke those you do not need"));
+    }
+    let (org, user) = (caller.org_id, caller.user_id);
+    let (secret, mut token) = mint(SecretKind::ApiKey, &name, org, user, life);
+    token.scopes = scopes.to_string();
+    let mut tx = app.store.begin().await?;
+    tokens::insert(&mut tx, &token).await?;
+    let (id, expires_at) = (token.id.to_string(), token.expires_at);
+    let detail = json!({
+        "scopes": token.scopes,
+        "expiresAt": expires_at.map(|at| at.to_string()),
+    });
+    let thing = thing(&id, &name);
+    audit::record(
+        &mut tx,
+        caller,
+        "key.create",
+        thing,
+        Some(detail),
+        token.created_at,
+    )
+    .await?;
+    app.store.commit(tx).await?;
+    Ok(NewKey {
+        secret: secret.expose().to_owned(),
+        key: Key {
+            id: token.id,
+            name,
+            prefix: token.prefix,
+            scopes,
+            owner_id: user,
+            owner: caller.label.clone(),
+            created_at: token.created_at,
+            last_used_at: None,
+            expires_at,
+        },
+    })
+}
+
+/// Revokes a key: the next request with it is refused. One's own, or as admin or owner anybody's.
+pub async fn revoke(app: &App, caller: &Caller, id: &str) -> Result<Key, Failure> {
+    let missing = || names::missing("API key", "`hostler keys list`", id);
+    let wanted: Uuid = id.trim().parse().ok().ok_or_else(missing)?;
+    let known = list(app, caller).await?;
+    let key = known.into_iter().find(|key| key.id == wanted);
+    let key = key.ok_or_else(missing)?;
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    if !tokens::revoke(&mut tx, caller.org_id, key.id, now).await? {
+        return Err(missing());
+    }
+    let id = key.id.to_string();
+    let detail = json!({"of": key.owner});
+    let thing = thing(&id, &key.name);
+    audit::record(&mut tx, caller, "key.revoke", thing, Some(detail), now).await?;
+    app.store.commit(tx).await?;
+    Ok(key)
+}
+
+/// The names of a set of scopes.
+pub(crate) fn scope_names(scopes: Scopes) -> Vec<&'static str> {
+    let held = Scope::ALL
+        .into_iter()
+        .filter(|scope| scopes.contains(*scope));
+    held.map(Scope::name).collect()
+}
+
+async fn refuse_clients(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let token = store::whoami::by_token(&app.store, caller.token_id).await?;
+    match token.and_then(|token| token.client_id) {
+        Some(client) if client != OWN_CLIENT => Err(Failure::new(
+            ErrorCode::Forbidden,
+            "a connected client cannot make API keys",
+        )
+        .hint("make it in the console (Settings > API keys) or with `hostler keys create`")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn thing<'a>(id: &'a str, name: &'a str) -> Thing<'a> {
+    Thing {
+        kind: "key",
+        id,
+        name,
+    }
+}
+
+fn named(name: &str) -> Result<String, Failure> {
+    let name = name.trim();
+    let length = name.chars().count();
+    if (1..=LONGEST_NAME).contains(&length) && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    Err(Failure::new(
+        ErrorCode::InvalidArgument,
+        format!("a key's name has 1 to {LONGEST_NAME} characters"),
+    )
+    .hint("name it after where it is used"))
+}
+
+fn life(days: Option<u32>) -> Result<Option<i64>, Failure> {
+    match days {
+        None => Ok(None),
+        Some(days @ 1..=MOST_DAYS) => Ok(Some(i64::from(days) * DAY_MS)),
+        Some(days) => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!("a key cannot be good for {days} days"),
+        )
+        .hint(format!(
+            "give 1 to {MOST_DAYS} days, or none for a key without end"
+        ))),
+    }
+}
+
+/// The scopes wanted, within the caller's.
+fn scopes(caller: &Caller, wanted: Option<&[String]>) -> Result<Scopes, Failure> {
+    let Some(wanted) = wanted else {
+        return Ok(caller.scopes);
+    };
+    if wanted.is_empty() {
+        let known = Scopes::all();
+        return Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            "a key without scopes is good for nothing",
+        )
+        .hint(format!("give at least one of: {known}")));
+    }
+    let mut scopes = Vec::new();
+    for name in wanted {
+        let scope = Scope::ALL.into_iter().find(|scope| scope.name() == name);
+        let scope = scope.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::InvalidArgument,
+                format!("there is no scope \"{}\"", names::shortened(name)),
+            )
+            .hint(format!("the scopes are: {}", Scopes::all()))
+        })?;
+        caller.require(scope)?;
+        scopes.push(scope);
+    }
+    Ok(scopes.into_iter().collect())
+}
+
+fn view(row: TokenRow) -> Key {
+    Key {
+        id: row.id,
+        name: row.name,
+        prefix: row.prefix,
+        scopes: Scopes::parse(&row.scopes),
+        owner_id: row.user_id,
+        owner: row.email,
+        created_at: row.created_at,
+        last_used_at: row.last_used_at,
+        expires_at: row.expires_at,
+    }
+}
