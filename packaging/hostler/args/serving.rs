@@ -203,14 +203,14 @@ pub(crate) struct WireArgs {
 }
 
 impl WireArgs {
-    /// These settings, with what is said of the wire.
-    pub(crate) fn wanted(&self, settings: Settings) -> Settings {
+    /// These settings, with what is said of the pace.
+    pub(crate) fn wanted(&self, pace: PaceArgs) -> Settings {
         let files = self.tls_cert.clone().zip(self.tls_key.clone());
         Settings {
             tls: files.map(|(certificate, key)| TlsFiles { certificate, key }),
             trusted_proxies: self.trusted_proxy.clone(),
             plain_http: self.insecure_http,
-            ..settings
+            ..pace.wanted()
         }
     }
 }
