@@ -22,7 +22,7 @@ const HERE: &str = "/settings/audit";
 /// The routes of these pages.
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route(HERE, get(list))
+        .route("/settings/audit", get(list))
         .route("/settings/audit/export", get(export))
 }
 

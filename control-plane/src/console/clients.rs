@@ -22,7 +22,7 @@ const KEY: &str = "YOUR_API_KEY";
 
 /// The routes of this page.
 pub(super) fn routes() -> Router<App> {
-    Router::new().route(HERE, get(show))
+    Router::new().route("/settings/clients", get(show))
 }
 
 async fn show(State(app): State<App>, SignedIn(visitor): SignedIn) -> Response {

@@ -39,7 +39,7 @@ type Filled = BTreeMap<String, String>;
 /// The routes of these pages.
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route(HERE, get(list).post(create))
+        .route("/settings/keys", get(list).post(create))
         .route("/settings/keys/{id}/revoke", post(revoke))
 }
 

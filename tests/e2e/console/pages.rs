@@ -24,6 +24,9 @@ pub(super) const PAGES: &[&str] = &[
     "/tasks/new",
     "/tasks/{task}",
     "/tasks/{task}/edit",
+    "/settings/keys",
+    "/settings/clients",
+    "/settings/audit",
     "/nowhere",
     "/tasks/no-such-task",
 ];
@@ -32,7 +35,10 @@ pub(super) const PAGES: &[&str] = &[
 pub(super) const STRANGERS_PAGES: &[&str] = &["/sign-in", "/setup/no-such-link"];
 
 /// Routes that are no pages of their own, and why.
-const LEFT_OUT: &[(&str, &str)] = &[("/", "leads to the hosts")];
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("/", "leads to the hosts"),
+    ("/settings/audit/export", "a file"),
+];
 
 /// A control plane with something of everything.
 pub(super) struct Furnished {
