@@ -57,11 +57,35 @@ pub async fn of(
     offset: u32,
 ) -> Result<History, Failure> {
     let row = automations::find_with_deleted(app, caller, automation_id).await?;
-    let (views, total) = runs::listed_from(app, caller, row.id, limit, offset).await?;
+    let runs = runs::listed_from(app, caller, row.id, limit, offset).await?;
+    let mut history = told(app, &row, runs, offset).await?;
+    history.changes = history.changes.filter(|_| offset == 0);
+    Ok(history)
+}
+
+/// The same without the ends of logs, and with the changes on every page.
+pub(crate) async fn bare(
+    app: &App,
+    caller: &Caller,
+    automation_id: &str,
+    limit: u32,
+    offset: u32,
+) -> Result<History, Failure> {
+    let row = automations::find_with_deleted(app, caller, automation_id).await?;
+    let runs = runs::listed_bare(app, caller, row.id, limit, offset).await?;
+    told(app, &row, runs, offset).await
+}
+
+async fn told(
+    app: &App,
+    row: &AutomationRow,
+    (views, total): (Vec<RunView>, u64),
+    offset: u32,
+) -> Result<History, Failure> {
     let shown = u64::from(offset) + views.len() as u64;
     let mut told = Vec::with_capacity(views.len());
     for run in views {
-        let host_name = host_name(app, &row, &told, &run).await;
+        let host_name = host_name(app, row, &told, &run).await;
         let known = Known {
             host: &host_name,
             jitter_seconds: row.policies.jitter_seconds,
@@ -75,12 +99,12 @@ pub async fn of(
         });
     }
     let changes = store::changes::newest(&app.store, row.id, MOST_CHANGES).await?;
-    let notes = notes(app, &row, &changes, clock::wall()).await;
+    let notes = notes(app, row, &changes, clock::wall()).await;
     Ok(History {
         runs: told,
         total,
         has_more: shown < total,
-        changes: (offset == 0).then_some(changes),
+        changes: Some(changes),
         notes,
     })
 }

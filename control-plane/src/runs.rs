@@ -2,9 +2,11 @@
 //!
 //! A log is read by byte offset; pages join to exactly the delivered bytes, and no page ends
 //! inside a character while the rest of it may still come. One run in full, and ending one, are in
-//! [`control`].
+//! `control`; runs over all automations in `listing`; a log's bytes as they are in `bytes`.
 
+mod bytes;
 mod control;
+mod listing;
 
 use std::time::Duration;
 
@@ -20,7 +22,9 @@ use crate::auth::Caller;
 use crate::store::runs::RunRow;
 use crate::{App, automations, names, store};
 
-pub use control::{CancelWish, Cancelled, RunInFull, RunPlace, cancel, get};
+pub use bytes::{LogBytes, bytes};
+pub use control::{CancelWish, Cancelled, RunInFull, RunPlace, cancel, get, retry};
+pub use listing::{STATES, ListRuns, ListedRun, RunsPage, listed};
 
 /// Most runs of one listing.
 const MOST_RUNS: u32 = 100;
@@ -118,17 +122,27 @@ pub(crate) async fn listed_from(
         let runs = list(app, caller, &automation.to_string(), limit).await?;
         return Ok((runs, total));
     }
-    let upto = limit.saturating_add(offset);
-    let rows = store::runs::newest(&app.store, org, automation, upto).await?;
+    let rows = store::runs::newest_from(&app.store, org, automation, limit, offset).await?;
     let mut views = Vec::new();
-    for row in rows
-        .into_iter()
-        .skip(usize::try_from(offset).unwrap_or(usize::MAX))
-    {
+    for row in rows {
         let tail = tail(app, &row).await?;
         views.push(view(row, &tail));
     }
     Ok((views, total))
+}
+
+/// The same without the ends of their logs.
+pub(crate) async fn listed_bare(
+    app: &App,
+    caller: &Caller,
+    automation: AutomationId,
+    limit: u32,
+    offset: u32,
+) -> Result<(Vec<RunView>, u64), Failure> {
+    let (org, limit) = (caller.org_id, limit.clamp(1, MOST_RUNS));
+    let total = store::runs::count(&app.store, org, automation).await?;
+    let rows = store::runs::newest_from(&app.store, org, automation, limit, offset).await?;
+    Ok((rows.into_iter().map(|row| view(row, &[])).collect(), total))
 }
 
 /// Part of one run's log. Waits for something to return as long as it is told to.

@@ -7,6 +7,8 @@
 
 mod changes;
 mod check;
+mod preview;
+mod prompts;
 mod record;
 mod target;
 mod view;
@@ -27,9 +29,11 @@ use crate::{App, clock, hosts_catalog, names, reconcile};
 
 pub(crate) use changes::{record_status, record_taken_over};
 pub(crate) use check::stored as text_of;
+pub use preview::{Field, Instant, Preview, faults, preview};
+pub use prompts::{get_prompt, get_prompt_version, prompt_versions, set_prompt};
 pub use record::{
-    AutomationPage, AutomationView, CreateAutomation, LastRun, ListAutomations, NextRun, Planned,
-    PolicyChanges, PromptView, RunAsked, UpdateAutomation,
+    AutomationPage, AutomationView, CreateAutomation, LastRun, ListAutomations, NewPrompt, NextRun,
+    Planned, PolicyChanges, PromptView, RunAsked, UpdateAutomation,
 };
 pub(crate) use view::pause_reason;
 
@@ -42,18 +46,20 @@ pub async fn list(
     let filter = Filter {
         name: input.name,
         enabled: input.enabled,
+        host: input.host,
         deleted: input.deleted,
         limit: input.limit.clamp(1, 500),
         offset: input.offset,
     };
     let (org, owner) = (caller.org_id, caller.user_id);
     let (rows, total) = store::automations::list(&app.store, org, owner, &filter).await?;
-    let last = store::runs::last_of_owner(&app.store, org, owner, input.deleted).await?;
+    let ids: Vec<AutomationId> = rows.iter().map(|row| row.id).collect();
+    let marks = store::runs::marks(&app.store, &ids, 1).await?;
     let now = clock::wall();
     let shown = rows.len() as u64;
     let views = rows.into_iter().map(|row| {
-        let last = last.iter().find(|run| run.automation_id == row.id);
-        view::automation(app, row, last, now)
+        let last = marks.iter().find(|mark| mark.automation_id == row.id);
+        view::automation(app, row, last.map(|mark| &mark.run), now)
     });
     Ok(AutomationPage {
         automations: views.collect(),
@@ -68,17 +74,16 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failur
     planned(app, row).await
 }
 
-/// Its prompt.
-pub async fn get_prompt(app: &App, caller: &Caller, id: &str) -> Result<PromptView, Failure> {
+/// One automation, also a deleted one.
+pub async fn get_with_deleted(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failure> {
+    let row = find_with_deleted(app, caller, id).await?;
+    planned(app, row).await
+}
+
+/// What comes next, with what clock changes have to do with it; none while it does not fire.
+pub async fn coming(app: &App, caller: &Caller, id: &str) -> Result<Option<Preview>, Failure> {
     let row = find(app, caller, id).await?;
-    let prompt = store::automations::prompt(&app.store, row.id, row.prompt_version).await?;
-    let prompt = prompt.ok_or_else(|| missing(id))?;
-    Ok(PromptView {
-        id: row.id,
-        prompt: prompt.prompt,
-        version: prompt.version,
-        updated_at: prompt.created_at,
-    })
+    Ok(view::coming(&row, clock::wall()))
 }
 
 /// Makes an automation.
@@ -141,7 +146,7 @@ pub async fn create(
     planned(app, row).await
 }
 
-/// Changes an automation; its prompt has an operation of its own.
+/// Changes an automation.
 pub async fn update(
     app: &App,
     caller: &Caller,
@@ -149,15 +154,24 @@ pub async fn update(
     input: UpdateAutomation,
 ) -> Result<Planned, Failure> {
     let now = clock::wall();
+    if let Some(new) = &input.prompt {
+        check::prompt(&new.text)?;
+    }
     let mut before = find(app, caller, id).await?;
     let mut after = changed(app, caller, before.clone(), &input, now).await?;
     let mut tx = app.store.begin().await?;
     let current = find_in(&mut tx, caller, id).await?;
+    if let Some(wanted) = input.if_revision.filter(|wanted| *wanted != current.revision) {
+        return Err(changed_meanwhile(&current, wanted));
+    }
     if current.revision != before.revision {
         // Somebody was quicker. This change is made to theirs, with nobody in between any more:
         // what it looks up is read beside the transaction that holds the right to write.
         after = changed(app, caller, current.clone(), &input, now).await?;
         before = current;
+    }
+    if let Some(new) = &input.prompt {
+        prompts::replace(&mut tx, &mut after, &new.text, new.if_version, now).await?;
     }
     let row = write_change(&mut tx, &before, after, now).await?;
     let detail = json!({"changed": changes::in_words(&before, &row)});
@@ -169,51 +183,6 @@ pub async fn update(
         reconcile::release_moved(app, before.host_id, now).await?;
     }
     get(app, caller, id).await
-}
-
-/// Replaces the prompt; refused when `if_version` is not the version it has.
-pub async fn set_prompt(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    prompt: &str,
-    if_version: Option<u32>,
-) -> Result<PromptView, Failure> {
-    check::prompt(prompt)?;
-    let now = clock::wall();
-    let mut tx = app.store.begin().await?;
-    let before = find_in(&mut tx, caller, id).await?;
-    if if_version.is_some_and(|wanted| wanted != before.prompt_version) {
-        return Err(Failure::new(
-            ErrorCode::Conflict,
-            format!(
-                "the prompt of automation {} is at version {}, not {}",
-                before.id,
-                before.prompt_version,
-                if_version.unwrap_or_default()
-            ),
-        )
-        .hint("read it with automations_get_prompt, and set it with that version"));
-    }
-    let mut after = before.clone();
-    after.prompt_version += 1;
-    let version = PromptRow {
-        version: after.prompt_version,
-        prompt: prompt.to_owned(),
-        created_at: now,
-    };
-    store::automations::insert_prompt(&mut tx, before.id, &version).await?;
-    let row = write_change(&mut tx, &before, after, now).await?;
-    let detail = json!({"version": row.prompt_version});
-    noted(&mut tx, caller, "automation.set_prompt", &row, detail, now).await?;
-    app.store.commit(tx).await?;
-    app.hosts.sync_soon(row.host_id);
-    Ok(PromptView {
-        id: row.id,
-        prompt: version.prompt,
-        version: version.version,
-        updated_at: now,
-    })
 }
 
 /// Stops it from firing; a run going on goes on. Pausing twice changes nothing.
@@ -324,6 +293,14 @@ fn existing(row: AutomationRow, id: &str) -> Result<AutomationRow, Failure> {
 
 fn parsed(id: &str) -> Result<AutomationId, Failure> {
     id.trim().parse().ok().ok_or_else(|| missing(id))
+}
+
+fn changed_meanwhile(row: &AutomationRow, wanted: u64) -> Failure {
+    let message = format!(
+        "automation {} was changed meanwhile: it is at revision {}, not {wanted}",
+        row.id, row.revision
+    );
+    Failure::new(ErrorCode::Conflict, message).hint("look at what it is now, then change that")
 }
 
 fn missing(id: &str) -> Failure {

@@ -17,6 +17,8 @@ pub struct AutomationView {
     pub agent: String,
     /// Whether it fires.
     pub enabled: bool,
+    /// Grows with every change.
+    pub revision: u64,
     /// Why it does not (paused by its owner, paused after failures) or will not again (finished).
     pub paused_reason: Option<String>,
     /// Why its host stopped planning it by itself.
@@ -95,6 +97,8 @@ pub struct ListAutomations {
     pub name: Option<String>,
     /// Only those that fire, or only those that do not.
     pub enabled: Option<bool>,
+    /// Only those of this host.
+    pub host: Option<HostId>,
     /// Those that were deleted instead of those that are there.
     pub deleted: bool,
     /// How many (1..=500).
@@ -208,6 +212,19 @@ pub struct UpdateAutomation {
     pub rdates: Option<Vec<String>>,
     /// Policies.
     pub policies: PolicyChanges,
+    /// The prompt.
+    pub prompt: Option<NewPrompt>,
+    /// Refused unless this is the automation's revision.
+    pub if_revision: Option<u64>,
+}
+
+/// A prompt that replaces another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewPrompt {
+    /// The whole text.
+    pub text: String,
+    /// Refused unless this is the version it has.
+    pub if_version: Option<u32>,
 }
 
 /// A run asked for.

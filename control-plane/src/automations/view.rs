@@ -6,6 +6,7 @@ use hostler_proto::schedule::{Schedule, clock_change_notes};
 use hostler_proto::time::UtcMillis;
 
 use super::check::stored;
+use super::preview::{self, Preview};
 use super::record::{AutomationView, LastRun, NextRun};
 use crate::App;
 use crate::store::automations::AutomationRow;
@@ -46,6 +47,7 @@ pub(super) fn automation(
         name: row.name,
         agent: row.agent,
         enabled: row.enabled,
+        revision: row.revision,
         host_id: row.host_id,
         host_name: row.host_name,
         schedule: row.schedule,
@@ -76,6 +78,13 @@ pub(super) fn next_runs(row: &AutomationRow, now: UtcMillis) -> Vec<NextRun> {
                 .to_string(),
         })
         .collect()
+}
+
+/// The next instants with what clock changes have to do with them, none while it does not fire.
+pub(super) fn coming(row: &AutomationRow, now: UtcMillis) -> Option<Preview> {
+    let schedule = live_schedule(row)?;
+    let after = row.plan_after.max(now);
+    Some(preview::shown(&schedule, row.schedule_text.clone(), after))
 }
 
 /// What clock changes within a year do to its times, none while it does not fire.

@@ -138,6 +138,33 @@ pub async fn cancel(app: &App, caller: &Caller, run_id: &str) -> Result<Cancelle
     })
 }
 
+/// Runs the automation of a run again, as the automation is now. Refused while that run goes on.
+pub async fn retry(
+    app: &App,
+    caller: &Caller,
+    run_id: &str,
+) -> Result<automations::RunAsked, Failure> {
+    let row = find(app, caller, run_id).await?;
+    let automation = automation_of(app, caller, &row).await?;
+    let refused = |message: String| Failure::new(ErrorCode::PreconditionFailed, message);
+    if automation.deleted_at.is_some() {
+        return Err(refused(format!(
+            "automation {} was deleted, so run {} cannot be run again",
+            automation.name, row.run.id
+        ))
+        .hint("create an automation with the same prompt"));
+    }
+    if !row.run.state.is_final() {
+        return Err(refused(format!(
+            "run {} is still {}",
+            row.run.id,
+            row.run.state.word()
+        ))
+        .hint("wait for its end, or cancel it first"));
+    }
+    automations::run(app, caller, &automation.id.to_string()).await
+}
+
 /// What is to be done about a run that somebody wants ended.
 enum Wish {
     /// Nothing: it had ended.
@@ -220,7 +247,7 @@ fn passing(failure: Failure) -> Result<(), Failure> {
     Err(failure)
 }
 
-async fn find(app: &App, caller: &Caller, run_id: &str) -> Result<RunRow, Failure> {
+pub(super) async fn find(app: &App, caller: &Caller, run_id: &str) -> Result<RunRow, Failure> {
     let id: Option<RunId> = run_id.trim().parse().ok();
     let id = id.ok_or_else(|| missing(run_id))?;
     let row = store::runs::of_owner(&app.store, caller.org_id, caller.user_id, id).await?;

@@ -80,6 +80,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// Only those that fire, or only those that do not.
     pub enabled: Option<bool>,
+    /// Only those of this host.
+    pub host: Option<HostId>,
     /// Those that were deleted instead of those that are there.
     pub deleted: bool,
     /// How many.
@@ -198,7 +200,7 @@ pub async fn list(
          JOIN hosts h ON h.id = a.host_id WHERE a.org_id = $1 AND a.owner_id = $2 \
          AND (a.deleted_at IS NOT NULL) = ($7 = 1) \
          AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
-         AND ($4 IS NULL OR a.enabled = $4) \
+         AND ($4 IS NULL OR a.enabled = $4) AND ($8 IS NULL OR a.host_id = $8) \
          ORDER BY a.created_at DESC, a.id DESC LIMIT $5 OFFSET $6",
     )
     .bind(org.to_string())
@@ -208,6 +210,7 @@ pub async fn list(
     .bind(i64::from(filter.limit))
     .bind(i64::from(filter.offset))
     .bind(i64::from(filter.deleted))
+    .bind(filter.host.map(|id| id.to_string()))
     .fetch_all(store.reader())
     .await
     .map_err(StoreError::at("lists automations"))?;
@@ -226,13 +229,14 @@ async fn count(
         "SELECT COUNT(*) AS total FROM automations a WHERE a.org_id = $1 AND a.owner_id = $2 \
          AND (a.deleted_at IS NOT NULL) = ($5 = 1) \
          AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
-         AND ($4 IS NULL OR a.enabled = $4)",
+         AND ($4 IS NULL OR a.enabled = $4) AND ($6 IS NULL OR a.host_id = $6)",
     )
     .bind(org.to_string())
     .bind(owner.to_string())
     .bind(name.as_deref())
     .bind(filter.enabled.map(i64::from))
     .bind(i64::from(filter.deleted))
+    .bind(filter.host.map(|id| id.to_string()))
     .fetch_one(store.reader())
     .await
     .map_err(StoreError::at("counts automations"))?;
@@ -257,6 +261,44 @@ pub async fn insert_prompt(
     .await
     .map_err(StoreError::at("stores a prompt"))?;
     Ok(())
+}
+
+/// A version of a prompt without its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptVersion {
+    /// From 1.
+    pub version: u32,
+    /// Its length, characters.
+    pub length: u64,
+    /// When it was written.
+    pub created_at: UtcMillis,
+}
+
+/// The newest versions of a prompt.
+pub async fn prompt_versions(
+    store: &Store,
+    id: AutomationId,
+    limit: u32,
+) -> Result<Vec<PromptVersion>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT version, LENGTH(prompt) AS length, created_at FROM automation_prompts \
+         WHERE automation_id = $1 ORDER BY version DESC LIMIT $2",
+    )
+    .bind(id.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists the versions of a prompt"))?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("prompt", row);
+            Ok(PromptVersion {
+                version: small(columns, "version")?,
+                length: columns.count("length")?,
+                created_at: columns.time("created_at")?,
+            })
+        })
+        .collect()
 }
 
 /// A version of a prompt.

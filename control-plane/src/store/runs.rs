@@ -1,4 +1,7 @@
-//! Runs as their hosts reported them, and manual ones asked for but not yet reported.
+//! Runs as their hosts reported them, and manual ones asked for but not yet reported. Lists over all of
+//! an owner's automations are in `listing`.
+
+mod listing;
 
 use hostler_proto::ids::{AutomationId, HostId, OrgId, RunId, UserId};
 use hostler_proto::run::{Run, RunState};
@@ -6,6 +9,8 @@ use hostler_proto::time::UtcMillis;
 
 use super::row::{Columns, json};
 use super::{Store, StoreError, Tx};
+
+pub use listing::{After, ListedRow, Mark, Wanted, marks, of_all};
 
 /// A run with where it is and how much of its log is here.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +40,8 @@ pub async fn put(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "INSERT INTO runs (id, org_id, host_id, automation_id, scheduled_for, queued_at, state, \
-         over, record, as_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         over, record, as_of, owner_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         (SELECT owner_id FROM automations WHERE id = $4)) \
          ON CONFLICT (id) DO UPDATE SET host_id = excluded.host_id, \
          scheduled_for = excluded.scheduled_for, queued_at = excluded.queued_at, state = excluded.state, over = excluded.over, \
          record = excluded.record, as_of = excluded.as_of \
@@ -65,15 +71,29 @@ pub async fn newest(
     automation: AutomationId,
     limit: u32,
 ) -> Result<Vec<RunRow>, StoreError> {
+    newest_from(store, org, automation, limit, 0).await
+}
+
+/// The same, leaving out the first `offset`.
+pub async fn newest_from(
+    store: &Store,
+    org: OrgId,
+    automation: AutomationId,
+    limit: u32,
+    offset: u32,
+) -> Result<Vec<RunRow>, StoreError> {
+    // What is left out is walked over in the index alone.
     let rows = sqlx::query(
         "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
-         FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
-         WHERE r.org_id = $1 AND r.automation_id = $2 \
-         ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC LIMIT $3",
+         FROM (SELECT id FROM runs WHERE automation_id = $2 \
+         ORDER BY queued_at DESC, scheduled_for DESC, id DESC LIMIT $3 OFFSET $4) n \
+         JOIN runs r ON r.id = n.id LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
+         WHERE r.org_id = $1 ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC",
     )
     .bind(org.to_string())
     .bind(automation.to_string())
     .bind(i64::from(limit))
+    .bind(i64::from(offset))
     .fetch_all(store.reader())
     .await
     .map_err(StoreError::at("lists runs"))?;
@@ -220,29 +240,6 @@ pub async fn going_on(tx: &mut Tx, host: HostId) -> Result<Vec<(Run, bool)>, Sto
             let columns = Columns::of("run", row);
             Ok((columns.json("record")?, columns.flag("asked")?))
         })
-        .collect()
-}
-
-/// The newest run of each of an owner's automations; of the deleted ones when they are asked for.
-pub async fn last_of_owner(
-    store: &Store,
-    org: OrgId,
-    owner: UserId,
-    deleted: bool,
-) -> Result<Vec<Run>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT r.record FROM automations a JOIN runs r ON r.id = (SELECT n.id FROM runs n \
-         WHERE n.automation_id = a.id ORDER BY n.queued_at DESC, n.scheduled_for DESC, n.id DESC \
-         LIMIT 1) WHERE a.org_id = $1 AND a.owner_id = $2 AND (a.deleted_at IS NOT NULL) = ($3 = 1)",
-    )
-    .bind(org.to_string())
-    .bind(owner.to_string())
-    .bind(i64::from(deleted))
-    .fetch_all(store.reader())
-    .await
-    .map_err(StoreError::at("lists last runs"))?;
-    rows.iter()
-        .map(|row| Columns::of("run", row).json("record"))
         .collect()
 }
 

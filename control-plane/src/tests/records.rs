@@ -104,6 +104,7 @@ async fn automations_are_found_by_part_of_their_name() {
     let first = catalog.automation("Nightly 100%").await;
     let second = catalog.automation("Ärger").await;
     let filter = |name: Option<&str>, enabled| Filter {
+        host: None,
         deleted: false,
         name: name.map(str::to_owned),
         enabled,
@@ -291,11 +292,9 @@ async fn the_ends_of_logs_and_the_last_run_are_found() {
             .unwrap(),
         []
     );
-    let last = store::runs::last_of_owner(store, org, catalog.caller.user_id, false)
-        .await
-        .unwrap();
+    let last = store::runs::marks(store, &[automation], 1).await.unwrap();
     assert_eq!(last.len(), 1);
-    assert_eq!(last[0].scheduled_for, START.plus_ms(180_000));
+    assert_eq!(last[0].run.scheduled_for, START.plus_ms(180_000));
 }
 
 #[tokio::test]

@@ -178,6 +178,7 @@ async fn list(call: Call, input: ListInput) -> Result<Page, Failure> {
     let wanted = ListAutomations {
         name: input.name,
         enabled: input.enabled,
+        host: None,
         deleted: input.deleted,
         limit: input.limit,
         offset: input.offset,
@@ -231,6 +232,8 @@ async fn update(call: Call, input: UpdateInput) -> Result<Planned, Failure> {
         exdates: texts(input.exdates),
         rdates: texts(input.rdates),
         policies: input.policies.changes(input.max_runs),
+        prompt: None,
+        if_revision: None,
     };
     let planned = automations::update(&call.app, &call.caller, &input.id, changes).await?;
     Ok(planned.into())
