@@ -6,6 +6,7 @@
 mod explain;
 
 use hostler_proto::error::Failure;
+use hostler_proto::run::Run;
 use hostler_proto::schedule::Schedule;
 use hostler_proto::time::UtcMillis;
 
@@ -86,12 +87,7 @@ async fn told(
     let mut told = Vec::with_capacity(views.len());
     for run in views {
         let host_name = host_name(app, row, &told, &run).await;
-        let known = Known {
-            host: &host_name,
-            jitter_seconds: row.policies.jitter_seconds,
-            deleted: row.deleted_at.is_some(),
-        };
-        let explanation = explain::run(&run.run, known);
+        let explanation = explanation(&run.run, &host_name, row);
         told.push(Told {
             run,
             host_name,
@@ -107,6 +103,16 @@ async fn told(
         changes: Some(changes),
         notes,
     })
+}
+
+/// Why a run of this automation ran when it did, or why it did not, without a full stop.
+pub(crate) fn explanation(run: &Run, host: &str, row: &AutomationRow) -> String {
+    let known = Known {
+        host,
+        jitter_seconds: row.policies.jitter_seconds,
+        deleted: row.deleted_at.is_some(),
+    };
+    explain::run(run, known)
 }
 
 /// The name of a run's host; its id when it is a host no more.

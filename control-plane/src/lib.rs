@@ -71,6 +71,8 @@ pub struct App {
     pub passwords: Arc<auth::Passwords>,
     /// Commands being asked now: nobody asks the same one twice at once.
     pub(crate) asking: Arc<Mutex<BTreeSet<CommandId>>>,
+    /// The live logs that people have open.
+    pub(crate) streams: Arc<console::Streams>,
     background: TaskTracker,
 }
 
@@ -97,6 +99,7 @@ impl App {
             limits: Arc::default(),
             passwords: Arc::default(),
             asking: Arc::default(),
+            streams: Arc::default(),
             background: TaskTracker::new(),
         }
     }

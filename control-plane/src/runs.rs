@@ -24,7 +24,7 @@ use crate::{App, automations, names, store};
 
 pub use bytes::{LogBytes, bytes};
 pub use control::{CancelWish, Cancelled, RunInFull, RunPlace, cancel, get, retry};
-pub use listing::{STATES, ListRuns, ListedRun, RunsPage, listed};
+pub use listing::{ListRuns, ListedRun, RunsPage, STATES, listed};
 
 /// Most runs of one listing.
 const MOST_RUNS: u32 = 100;

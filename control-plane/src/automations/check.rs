@@ -224,9 +224,19 @@ pub(super) fn policies(
         keep_workspace: changes.keep_workspace.unwrap_or(base.keep_workspace),
     };
     in_range("jitterSeconds", policies.jitter_seconds, 0, 900)?;
-    in_range("maxRuntimeSeconds", policies.max_runtime_seconds, 1, 604_800)?;
+    in_range(
+        "maxRuntimeSeconds",
+        policies.max_runtime_seconds,
+        1,
+        604_800,
+    )?;
     in_range("retries", policies.retries, 0, 3)?;
-    in_range("pauseAfterFailures", policies.pause_after_failures, 0, 1_000)?;
+    in_range(
+        "pauseAfterFailures",
+        policies.pause_after_failures,
+        0,
+        1_000,
+    )?;
     if let Some(most) = policies.max_runs {
         in_range("maxRuns", most, 1, 1_000_000)?;
     }

@@ -68,6 +68,23 @@ pub async fn list(
     })
 }
 
+/// The newest runs (at most `each`) of each of some automations of the caller's, newest first.
+pub async fn last_runs(
+    app: &App,
+    automations: &[AutomationView],
+    each: u32,
+) -> Result<Vec<Vec<Run>>, Failure> {
+    let ids: Vec<AutomationId> = automations.iter().map(|one| one.id).collect();
+    let mut runs = vec![Vec::new(); ids.len()];
+    for mark in store::runs::marks(&app.store, &ids, each).await? {
+        let at = ids.iter().position(|id| *id == mark.automation_id);
+        if let Some(list) = at.and_then(|at| runs.get_mut(at)) {
+            list.push(mark.run);
+        }
+    }
+    Ok(runs)
+}
+
 /// One automation with what comes next.
 pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failure> {
     let row = find(app, caller, id).await?;
@@ -161,7 +178,10 @@ pub async fn update(
     let mut after = changed(app, caller, before.clone(), &input, now).await?;
     let mut tx = app.store.begin().await?;
     let current = find_in(&mut tx, caller, id).await?;
-    if let Some(wanted) = input.if_revision.filter(|wanted| *wanted != current.revision) {
+    if let Some(wanted) = input
+        .if_revision
+        .filter(|wanted| *wanted != current.revision)
+    {
         return Err(changed_meanwhile(&current, wanted));
     }
     if current.revision != before.revision {

@@ -76,7 +76,10 @@ pub(super) fn shown(schedule: &Schedule, text: String, after: UtcMillis) -> Prev
     instants.truncate(SHOWN_INSTANTS);
     let instants = instants.into_iter().map(|at| Instant {
         at: at.into(),
-        local: schedule.local(at).strftime("%a %Y-%m-%d %H:%M %Z").to_string(),
+        local: schedule
+            .local(at)
+            .strftime("%a %Y-%m-%d %H:%M %Z")
+            .to_string(),
         note: clock_change_at(schedule, at),
     });
     Preview {
@@ -89,11 +92,7 @@ pub(super) fn shown(schedule: &Schedule, text: String, after: UtcMillis) -> Prev
 }
 
 /// Everything that is wrong with an automation as a form has it, in the order of its fields.
-pub async fn faults(
-    app: &App,
-    caller: &Caller,
-    input: &CreateAutomation,
-) -> Vec<(Field, Failure)> {
+pub async fn faults(app: &App, caller: &Caller, input: &CreateAutomation) -> Vec<(Field, Failure)> {
     let mut faults = Vec::new();
     let mut note = |field, result: Result<(), Failure>| {
         faults.extend(result.err().map(|failure| (field, failure)));

@@ -18,7 +18,9 @@ const MOST_VERSIONS: u32 = 200;
 pub async fn get_prompt(app: &App, caller: &Caller, id: &str) -> Result<PromptView, Failure> {
     let row = find(app, caller, id).await?;
     let version = row.prompt_version;
-    prompt_at(app, &row, version).await?.ok_or_else(|| missing(id))
+    prompt_at(app, &row, version)
+        .await?
+        .ok_or_else(|| missing(id))
 }
 
 /// An older version of its prompt; none when there is no such version.

@@ -32,7 +32,21 @@ pub(super) const ICON: Asset = Asset {
     text: include_str!("assets/icon.svg"),
 };
 
-const ALL: [Asset; 3] = [CSS, JS, ICON];
+/// What follows the log of a run.
+pub(super) const RUN_JS: Asset = Asset {
+    path: "/assets/run.js",
+    media: "text/javascript; charset=utf-8",
+    text: include_str!("assets/run.js"),
+};
+
+/// What shows the next instants while an automation is edited.
+pub(super) const EDITOR_JS: Asset = Asset {
+    path: "/assets/editor.js",
+    media: "text/javascript; charset=utf-8",
+    text: include_str!("assets/editor.js"),
+};
+
+const ALL: [Asset; 5] = [CSS, JS, ICON, RUN_JS, EDITOR_JS];
 
 /// A file of the program.
 #[derive(Clone, Copy, Debug)]

@@ -9,17 +9,21 @@ mod audit;
 mod clients;
 mod consent;
 mod device;
+mod automations;
 mod field;
 pub(crate) mod flash;
 mod input;
 mod keys;
 mod layout;
+mod moment;
 mod parts;
 mod projects;
 mod setup;
 mod sign_in;
 mod stranger;
 mod tasks;
+mod runs;
+mod text;
 mod visit;
 mod workspaces;
 
@@ -37,6 +41,7 @@ use crate::edge::Peer;
 use layout::Nav;
 
 pub(crate) use layout::status_of;
+pub(crate) use runs::Streams;
 pub(crate) use visit::{Checked, SignedIn};
 
 /// The routes of the console, and the pages for what is no route.
@@ -54,6 +59,8 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(sign_in::routes())
         .merge(consent::routes())
         .merge(device::routes())
+        .merge(automations::routes())
+        .merge(runs::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(flash::say_once))

@@ -21,7 +21,7 @@ use crate::store::automations::AutomationRow;
 use crate::store::commands::OpenCommand;
 use crate::store::hosts::HostRow;
 use crate::store::runs::RunRow;
-use crate::{App, automations, clock, hosts_catalog, names, reconcile, store};
+use crate::{App, automations, clock, history, hosts_catalog, names, reconcile, store};
 
 /// How long an answer waits for the end of a run that its host has been asked to end: most agents
 /// end at the first signal.
@@ -36,6 +36,10 @@ pub struct RunInFull {
     pub automation_name: String,
     /// When the automation was deleted.
     pub automation_deleted_at: Option<UtcMillis>,
+    /// The zone of the automation's schedule.
+    pub timezone: String,
+    /// Why it ran when it did, or why it did not, without a full stop.
+    pub explanation: String,
     /// The host's name.
     pub host_name: String,
     /// Whether the host is connected now.
@@ -94,6 +98,8 @@ pub async fn get(app: &App, caller: &Caller, run_id: &str) -> Result<RunInFull, 
             .iter()
             .find_map(wish_of)
             .filter(|_| !row.run.state.is_final()),
+        explanation: history::explanation(&row.run, &host.name, &automation),
+        timezone: automation.schedule.timezone,
         view: view(row, &tail),
         automation_name: automation.name,
         automation_deleted_at: automation.deleted_at,

@@ -31,6 +31,8 @@ pub const STATES: [&str; 10] = [
 /// Which runs to list.
 #[derive(Clone, Debug, Default)]
 pub struct ListRuns {
+    /// Part of the automation's name, in any case.
+    pub name: Option<String>,
     /// Only in this state, by its word.
     pub state: Option<String>,
     /// Only of this automation, by its id.
@@ -103,6 +105,7 @@ fn wanted(input: &ListRuns) -> Result<Wanted, Failure> {
         read.ok_or_else(|| names::missing("host", "hosts_list", id))
     });
     Ok(Wanted {
+        name: input.name.clone(),
         state: state.map(str::to_owned),
         automation: automation.transpose()?,
         host: host.transpose()?,

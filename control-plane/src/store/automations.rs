@@ -10,7 +10,7 @@ use hostler_proto::ids::{AutomationId, HostId, OrgId, UserId};
 use hostler_proto::time::UtcMillis;
 use sqlx::any::AnyRow;
 
-use super::row::{Columns, json, signed};
+use super::row::{Columns, json, like_pattern, signed};
 use super::{Store, StoreError, Tx, runs};
 
 /// An automation with everything the catalog knows of it but its prompt.
@@ -566,16 +566,4 @@ fn automation(row: &AnyRow) -> Result<AutomationRow, StoreError> {
 
 fn small(columns: Columns<'_>, column: &str) -> Result<u32, StoreError> {
     u32::try_from(columns.number(column)?).map_err(StoreError::unreadable("automation"))
-}
-
-/// A substring in any case, with `!` before what LIKE takes for something else.
-fn like_pattern(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in part.to_lowercase().chars() {
-        if matches!(character, '!' | '%' | '_') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern + "%"
 }

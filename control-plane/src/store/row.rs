@@ -130,6 +130,18 @@ pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// A substring in any case, with `!` before what LIKE takes for something else.
+pub(super) fn like_pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in part.to_lowercase().chars() {
+        if matches!(character, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern + "%"
+}
+
 fn parse<T>(what: &'static str, text: &str) -> Result<T, StoreError>
 where
     T: FromStr,

@@ -9,10 +9,13 @@ use hostler_proto::time::UtcMillis;
 use sqlx::AssertSqlSafe;
 
 use super::{Columns, RunRow, Store, StoreError, run};
+use crate::store::row::like_pattern;
 
 /// Which runs of an owner to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    /// Part of its automation's name, in any case.
+    pub name: Option<String>,
     /// Only in this state.
     pub state: Option<String>,
     /// Only of this automation.
@@ -83,6 +86,11 @@ pub async fn of_all(
     narrow("state", wanted.state.clone());
     narrow("automation_id", wanted.automation.map(|id| id.to_string()));
     narrow("host_id", wanted.host.map(|id| id.to_string()));
+    if let Some(name) = &wanted.name {
+        values.push(like_pattern(name));
+        let place = values.len() + 4;
+        write!(sql, " AND a.name_key LIKE ${place} ESCAPE '!'").unwrap_or_default();
+    }
     sql += " AND (r.queued_at, r.id) < ($3, $4) ORDER BY r.queued_at DESC, r.id DESC";
     write!(sql, " LIMIT {limit}").unwrap_or_default();
     let (at, id) = match wanted.after {

@@ -1,0 +1,187 @@
+//! What the editor lets one choose from: hosts, the agents a host has, where it can run, time zones.
+
+use std::sync::OnceLock;
+
+use hostler_proto::automation::Autonomy;
+use hostler_proto::error::Failure;
+use hostler_proto::host::AgentFacts;
+use hostler_proto::project::ProjectState;
+use hostler_proto::workspace::WorkspaceState;
+
+use super::super::text;
+use super::fields::{Choice, Group};
+use super::form::Form;
+use crate::App;
+use crate::auth::session::Visitor;
+use crate::hosts_catalog::HostView;
+use crate::workspaces::ListWorkspaces;
+use crate::{hosts_catalog, projects, workspaces};
+
+/// Everything there is to choose from, for the host that is chosen.
+#[derive(Debug)]
+pub(super) struct Choices {
+    hosts: Vec<HostView>,
+    pub(super) host: Option<HostView>,
+    pub(super) places: Vec<Group>,
+}
+
+impl Choices {
+    /// What there is for a form; the first host when none is chosen yet, online ones first.
+    pub(super) async fn of(app: &App, visitor: &Visitor, form: &Form) -> Result<Self, Failure> {
+        let caller = &visitor.caller;
+        let mut hosts = hosts_catalog::list(app, caller, None).await?;
+        hosts.sort_by_key(|host| !host.online);
+        let chosen = hosts.iter().find(|host| host.id.to_string() == form.host);
+        let host = chosen.or(hosts.first()).cloned();
+        let mut places = vec![(
+            "",
+            vec![Choice::new("scratch", "A scratch folder for each run")],
+        )];
+        if let Some(host) = &host {
+            let id = host.id.to_string();
+            let found = projects::list(app, caller, Some(&id)).await?;
+            let ready = |project: &&projects::ProjectView| {
+                project
+                    .hosts
+                    .iter()
+                    .any(|place| place.host_id == host.id && place.state == ProjectState::Ready)
+            };
+            let found = found.iter().filter(ready).map(|project| {
+                Choice::new(
+                    format!("project:{}", project.id),
+                    text::short(&project.name, 80),
+                )
+            });
+            places.push(("A fresh worktree for each run, of project", found.collect()));
+            let wanted = ListWorkspaces {
+                host: Some(id),
+                ..ListWorkspaces::default()
+            };
+            let found = workspaces::list(app, caller, wanted).await?;
+            let ready = found
+                .iter()
+                .filter(|one| one.workspace.state == WorkspaceState::Ready);
+            let found = ready.map(|one| {
+                let project = one.project_name.as_deref().unwrap_or("scratch");
+                let words = format!("{} ({project})", one.workspace.name);
+                Choice::new(
+                    format!("workspace:{}", one.workspace.id),
+                    text::short(&words, 80),
+                )
+            });
+            places.push(("Always in workspace", found.collect()));
+        }
+        Ok(Self {
+            hosts,
+            host,
+            places,
+        })
+    }
+
+    /// The hosts.
+    pub(super) fn hosts(&self) -> Vec<Group> {
+        let hosts = self.hosts.iter().map(|host| {
+            let away = if host.online { "" } else { " (offline)" };
+            Choice::new(host.id.to_string(), text::short(&host.name, 60) + away)
+        });
+        vec![("", hosts.collect())]
+    }
+
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// The agents of the chosen host, those it cannot run marked; none when it has not told of any.
+    pub(super) fn agents(&self, chosen: &str) -> Option<Vec<Group>> {
+        let facts = self.host.as_ref()?.facts.as_ref()?;
+        let (able, unable): (Vec<_>, Vec<_>) =
+            facts.agents.iter().partition(|agent| agent.available);
+        let mut able: Vec<Choice> = able
+            .into_iter()
+            .map(|agent| agent_choice(agent, None))
+            .collect();
+        let unable = unable.into_iter().map(|agent| {
+            let why = agent.problem.as_deref().unwrap_or("not installed");
+            let choice = agent_choice(agent, Some(why));
+            // What is chosen has to be sent, so it stays a choice.
+            Choice {
+                disabled: agent.id != chosen,
+                ..choice
+            }
+        });
+        let unable: Vec<Choice> = unable.collect();
+        let known = able.iter().chain(&unable).any(|one| one.value == chosen);
+        if !chosen.is_empty() && !known {
+            able.insert(
+                0,
+                Choice::new(chosen, format!("{chosen} (not on this host)")),
+            );
+        }
+        Some(vec![("", able), ("Not usable on this host", unable)])
+    }
+
+    /// The agent a new automation begins with.
+    pub(super) fn first_agent(&self) -> Option<String> {
+        let facts = self.host.as_ref()?.facts.as_ref()?;
+        let mut agents = facts.agents.iter().filter(|agent| agent.available);
+        agents.next().map(|agent| agent.id.clone())
+    }
+
+    /// How much an agent may do, as far as the host lets it.
+    pub(super) fn autonomy(&self, chosen: &str) -> Vec<Group> {
+        let most = self.host.as_ref().and_then(|host| host.facts.as_ref());
+        let most = most.map_or(Autonomy::Full, |facts| facts.max_autonomy);
+        let all = [
+            (Autonomy::ReadOnly, "read_only", "Read only"),
+            (Autonomy::Edits, "edits", "Edit files of its workspace"),
+            (Autonomy::Full, "full", "Anything the host's user could do"),
+        ];
+        let choices = all.into_iter().map(|(autonomy, value, words)| {
+            let disabled = autonomy > most && value != chosen;
+            let words = if autonomy > most {
+                format!("{words} (not allowed on this host)")
+            } else {
+                words.to_owned()
+            };
+            Choice {
+                value: value.to_owned(),
+                words,
+                disabled,
+            }
+        });
+        vec![("", choices.collect())]
+    }
+}
+
+fn agent_choice(agent: &AgentFacts, why: Option<&str>) -> Choice {
+    let label = text::short(&agent.label, 60);
+    let words = match (why, &agent.version) {
+        (Some(why), _) => format!("{label}: {}", text::short(why, 80)),
+        (None, Some(version)) => format!("{label} ({})", text::short(version, 40)),
+        (None, None) => label,
+    };
+    Choice {
+        value: agent.id.clone(),
+        words,
+        disabled: false,
+    }
+}
+
+/// The names of all zones this server knows.
+pub(super) fn zones() -> &'static [String] {
+    static ZONES: OnceLock<Vec<String>> = OnceLock::new();
+    ZONES.get_or_init(|| {
+        let names = jiff::tz::db().available().map(|name| name.to_string());
+        let mut names: Vec<String> = names
+            .filter(|name| name.contains('/') || name == "UTC")
+            .filter(|name| {
+                !name.starts_with("posix/")
+                    && !name.starts_with("right/")
+                    && !name.starts_with("Etc/")
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    })
+}
