@@ -3,8 +3,11 @@
 
 mod automating;
 pub(crate) mod browser;
+mod automation_pages;
+mod browsing;
 mod ingesting;
 mod keeping;
+mod live_pages;
 mod moving;
 mod reading;
 mod records;

@@ -74,10 +74,10 @@ fn run_row(told: &Told, zone: &TimeZone) -> Vec<Markup> {
     vec![
         when,
         states::badge(run.state.word()),
-        html! {
+        html! { div {
             (sentence(&text::shown(&moment::localised(&told.explanation, zone))))
             @if !did.is_empty() && !skipped { br; span.muted { (did) } }
-        },
+        } },
         html! { (text::short(&told.host_name, 60)) },
     ]
 }

@@ -85,12 +85,12 @@ fn row(one: &AutomationView, runs: &[Run], now: UtcMillis) -> Vec<Markup> {
         .filter(|_| one.deleted_at.is_none());
     vec![
         html! { a href=(format!("/automations/{}", one.id)) { (name) } br; span.tag { (text::short(&one.agent, 40)) } },
-        html! { (state(one)) @if let Some(reason) = reason { br; span.hint { (text::short(&moment::localised(reason, &zone), 120)) } } },
-        html! { @if let Some(next) = one.next_run_at { (moment::at(next, &zone)) br; span.muted { (parts::when(next, now)) } } },
-        html! { @if let Some(last) = &one.last_run { a href=(format!("/runs/{}", last.run_id)) { (moment::at(last.at, &zone)) } br; (states::badge(last.state)) } },
+        html! { div { (state(one)) @if let Some(reason) = reason { br; span.hint { (text::short(&moment::localised(reason, &zone), 120)) } } } },
+        html! { @if let Some(next) = one.next_run_at { div { (moment::at(next, &zone)) br; span.muted { (parts::when(next, now)) } } } },
+        html! { @if let Some(last) = &one.last_run { div { a href=(format!("/runs/{}", last.run_id)) { (moment::at(last.at, &zone)) } br; (states::badge(last.state)) } } },
         states::strip(&name, &runs, &zone),
         html! { (text::line(&one.schedule_text)) },
-        html! { (text::short(&one.host_name, 60)) @if !one.host_online { br; span.tag { "offline" } } },
+        html! { div { (text::short(&one.host_name, 60)) @if !one.host_online { br; span.tag { "offline" } } } },
     ]
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn page(
         let here = one.version == version;
         vec![
             html! { a href=(format!("{path}/prompt?version={}", one.version)) aria-current=[here.then_some("true")] { "Version " (one.version) } },
-            moment::told(one.created_at, &zone, now),
+            html! { div { (moment::told(one.created_at, &zone, now)) } },
             html! { (one.length) " characters" },
         ]
     });

@@ -155,6 +155,7 @@ fn workspaces_fit() {
 fn automations_fit() {
     for full in [true, false] {
         let automation = AutomationView {
+            revision: 1,
             id: AutomationId(Uuid::nil()),
             name: "a".to_owned(),
             agent: "shell".to_owned(),
@@ -274,6 +275,8 @@ fn in_full_fits(view: RunView, full: bool) {
         at: AT,
     };
     let shown = fits(&views::runs::InFull::from(RunInFull {
+        explanation: String::new(),
+        timezone: "UTC".into(),
         view: view.clone(),
         automation_name: "a".to_owned(),
         automation_deleted_at: some(full, AT),

@@ -294,12 +294,19 @@ fn words(all: &[(&str, &str)]) -> Vec<Group> {
 pub(in super::super) fn instants(preview: &Preview) -> Markup {
     let zone = moment::zone("UTC");
     let noted = preview.instants.iter().any(|one| one.note.is_some());
-    let mut columns = vec![preview.timezone.as_str(), "UTC"];
+    let mut columns = vec![preview.timezone.as_str()];
+    let elsewhere = preview.timezone != "UTC";
+    if elsewhere {
+        columns.push("UTC");
+    }
     if noted {
         columns.push("Clock change");
     }
     let rows = preview.instants.iter().map(|one| {
-        let mut row = vec![html! { (one.local) }, moment::at(one.at, &zone)];
+        let mut row = vec![html! { (one.local) }];
+        if elsewhere {
+            row.push(moment::at(one.at, &zone));
+        }
         if noted {
             row.push(html! { @if let Some(note) = &one.note { (note) } });
         }
