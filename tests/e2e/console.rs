@@ -287,7 +287,7 @@ fn fill_catalog(furnished: &Furnished) {
     });
 }
 
-fn picture_name(page: &str, theme: Theme, width: u32) -> String {
+pub(super) fn picture_name(page: &str, theme: Theme, width: u32) -> String {
     let plain: String = page
         .trim_matches('/')
         .chars()
@@ -296,7 +296,7 @@ fn picture_name(page: &str, theme: Theme, width: u32) -> String {
     format!("{plain}.{}.{width}", theme.word())
 }
 
-fn faults_of(browser: &Browser) -> Vec<String> {
+pub(super) fn faults_of(browser: &Browser) -> Vec<String> {
     const SOUND: &str = "
         const faults = [];
         const all = css => [...document.querySelectorAll(css)];

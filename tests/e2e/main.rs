@@ -20,6 +20,8 @@ mod conformance;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod console_runs;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod delivery;

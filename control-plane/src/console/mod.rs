@@ -23,6 +23,7 @@ mod sign_in;
 mod stranger;
 mod tasks;
 mod runs;
+mod tasks;
 mod text;
 mod visit;
 mod workspaces;

@@ -229,19 +229,18 @@ mod tests {
 
     #[test]
     fn parts_hold_whole_lines_and_join_to_the_log() {
-        let long = "x".repeat(100_000);
-        let mut log = String::new();
+        let filler = "x".repeat(100_000);
+        let mut whole = String::new();
         for number in 0..400 {
-            log += &format!("{number} {}\n", &long[..number * 7 % 9_000]);
+            whole += &format!("{number} {}\n", &filler[..number * 7 % 9_000]);
         }
-        log += &"y".repeat(900_000);
-        log += "\nand then\n";
-        log += &"z".repeat(200_000);
-        log += "\nthe end";
-        assert!(walk(log.as_bytes()) == log.as_bytes());
-        let lines_of_equal_length = "0123456789abcde\n".repeat(40_000);
-        let log = lines_of_equal_length.as_bytes();
-        assert!(walk(log) == log);
+        whole += &"y".repeat(900_000);
+        whole += "\nand then\n";
+        whole += &"z".repeat(200_000);
+        whole += "\nthe end";
+        assert!(walk(whole.as_bytes()) == whole.as_bytes());
+        let even = "0123456789abcde\n".repeat(40_000);
+        assert!(walk(even.as_bytes()) == even.as_bytes());
     }
 
     #[test]
