@@ -19,6 +19,16 @@ pub(super) const PAGES: &[&str] = &[
     "/workspaces/new",
     "/workspaces/{workspace}",
     "/workspaces/{workspace}/delete",
+    "/automations",
+    "/automations?show=deleted",
+    "/automations/new",
+    "/automations/{automation}",
+    "/automations/{automation}/edit",
+    "/automations/{automation}/prompt",
+    "/runs",
+    "/runs?state=queued",
+    "/runs/{run}",
+    "/runs/{run}?raw=1",
     "/tasks",
     "/tasks?view=board",
     "/tasks/new",
@@ -38,6 +48,8 @@ pub(super) const STRANGERS_PAGES: &[&str] = &["/sign-in", "/setup/no-such-link"]
 const LEFT_OUT: &[(&str, &str)] = &[
     ("/", "leads to the hosts"),
     ("/settings/audit/export", "a file"),
+    ("/runs/{id}/log.txt", "a file"),
+    ("/runs/{id}/live", "a stream of events"),
 ];
 
 /// A control plane with something of everything.
