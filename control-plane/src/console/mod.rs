@@ -6,10 +6,10 @@
 
 mod assets;
 mod audit;
+mod automations;
 mod clients;
 mod consent;
 mod device;
-mod automations;
 mod field;
 pub(crate) mod flash;
 mod input;

@@ -2,8 +2,8 @@
 //! what hosts say comes in through `ingest`, and their answers through `reconcile::settle`.
 
 mod automating;
-pub(crate) mod browser;
 mod automation_pages;
+pub(crate) mod browser;
 mod browsing;
 mod ingesting;
 mod keeping;
