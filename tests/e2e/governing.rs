@@ -101,6 +101,7 @@ fn every_changing_tool_leaves_one_entry_and_every_reading_tool_none() {
             "{name}: {entry}"
         );
         assert_eq!(entry["actor"], "owner@localhost", "{name}");
+        assert_eq!(entry["address"], "127.0.0.1", "{name}");
         assert!(
             entry["client"].as_str().unwrap().starts_with("API key"),
             "{entry}"

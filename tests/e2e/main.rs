@@ -28,6 +28,8 @@ mod delivery;
 #[cfg(test)]
 mod endurance;
 #[cfg(test)]
+mod escaping;
+#[cfg(test)]
 mod governing;
 #[cfg(test)]
 mod history;
@@ -47,6 +49,8 @@ mod schedules;
 mod space;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod strangers_pages;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]

@@ -1,0 +1,247 @@
+//! Pages and JSON endpoints for people of another organization: what they do not own does not exist,
+//! and nothing of it changes. The routes are read from the sources, so that a new one cannot be
+//! forgotten: a route with a name in braces that is not known here fails the test.
+
+use std::{fs, path::Path};
+
+use hostler_control_plane::auth::{Secret, SecretKind};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::{Home, Http, Mcp, Repo, Service, catalog};
+
+/// Folders and files with routes.
+const SOURCES: [&str; 5] = ["console", "api", "hosts", "auth", "whoami.rs"];
+
+/// Routes whose part in braces is no thing of an organization.
+const OTHERS: [(&str, &str); 3] = [
+    ("/setup/{code}", "a link that works once"),
+    ("/invitations/{code}", "a link that works once"),
+    ("/recover/{code}", "a link that works once"),
+];
+
+const MARK: &str = "of-the-first-organization";
+
+/// A route with something in braces, and its methods.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    path: String,
+    methods: Vec<&'static str>,
+}
+
+/// Somebody of another organization: a session's cookie, what its forms repeat, and an API key.
+struct Stranger {
+    cookie: String,
+    csrf: String,
+    key: String,
+}
+
+impl Stranger {
+    fn of(home: &Home) -> Self {
+        let id = |number: u8| format!("01900000-0000-7000-8000-{number:012}");
+        let (org, user) = (id(1), id(2));
+        let session = Secret::mint(SecretKind::Session, &[7; 32]);
+        let key = Secret::mint(SecretKind::ApiKey, &[8; 32]);
+        let now = "CAST(strftime('%s','now') AS INTEGER) * 1000";
+        let scopes = "(SELECT scopes FROM tokens WHERE kind = 'api_key' LIMIT 1)";
+        home.sql(
+            &catalog(home),
+            &[
+                format!("INSERT INTO organizations (id, name, created_at) VALUES ('{org}', 'Other', 0)"),
+                format!("INSERT INTO users (id, email, email_key, name, created_at) VALUES ('{user}', 'o@example.com', 'o@example.com', 'Other', 0)"),
+                format!("INSERT INTO members (org_id, user_id, role, created_at) VALUES ('{org}', '{user}', 'owner', 0)"),
+                format!("INSERT INTO sessions (id, hash, user_id, org_id, created_at, last_seen_at, expires_at) VALUES ('{}', '{}', '{user}', '{org}', {now}, {now}, {now} + 86400000)", id(3), session.hash()),
+                format!("INSERT INTO tokens (id, kind, hash, prefix, org_id, user_id, name, scopes, created_at) VALUES ('{}', 'api_key', '{}', 'sk_live_', '{org}', '{user}', 'other', {scopes}, 0)", id(4), key.hash()),
+            ],
+        );
+        let mut csrf = Sha256::new();
+        csrf.update(b"hostler csrf\0");
+        csrf.update(session.expose().as_bytes());
+        Self {
+            cookie: format!("__Host-hostler={}", session.expose()),
+            csrf: hex::encode(csrf.finalize()),
+            key: format!("Bearer {}", key.expose()),
+        }
+    }
+}
+
+/// The first organization's things, by the part of a path they stand behind.
+struct Things(Vec<(&'static str, String)>);
+
+impl Things {
+    fn make(home: &Home, up: &Service, mcp: &Mcp) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let project = mcp.import(&Repo::new(home, MARK, 1));
+        let automation = mcp.automation(&json!({"name": MARK}));
+        let run = mcp.run_to_end(&automation);
+        let task = mcp.ok("tasks_create", json!({"title": MARK}))["task"].clone();
+        let key = home.run(&["keys", "create", MARK, "--json"]).json();
+        let who = home.run(&["whoami", "--json"]).json();
+        let grant = "01900000-0000-7000-8000-000000000077";
+        home.sql(&catalog(home), &[format!("INSERT INTO grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0 FROM tokens WHERE kind = 'api_key' LIMIT 1", up.url)]);
+        Self(vec![
+            ("/hosts", text(&mcp.host()["id"])),
+            ("/projects", text(&project)),
+            ("/workspaces", text(&mcp.workspace(&project, MARK).0)),
+            ("/automations", text(&automation)),
+            ("/runs", text(&run["runId"])),
+            ("/tasks", text(&task["slug"])),
+            ("/settings/keys", text(&key["key"]["id"])),
+            ("/v1/keys", text(&key["key"]["id"])),
+            ("/settings/clients", grant.to_owned()),
+            ("/settings/members", text(&who["person"]["id"])),
+            ("/v1/hosts", text(&mcp.host()["id"])),
+        ])
+    }
+
+    /// A route's path with the id of the thing it is of.
+    fn fill(&self, route: &str) -> Option<String> {
+        let (before, rest) = route.split_once("/{")?;
+        let (_, after) = rest.split_once('}')?;
+        let (_, id) = self.0.iter().find(|(of, _)| *of == before)?;
+        let after = after.replace('{', "").replace('}', "");
+        Some(format!("{before}/{id}{after}"))
+    }
+}
+
+#[test]
+fn pages_and_endpoints_of_another_organization_do_not_exist() {
+    let home = Home::new();
+    let up = home.up();
+    let mcp = up.mcp();
+    let things = Things::make(&home, &up, &mcp);
+    let stranger = Stranger::of(&home);
+    let http = Http::new(&up.url);
+    let before = state(&mcp, &home);
+    let routes = routes();
+    assert!(routes.len() > 6, "the routes are not found: {routes:?}");
+    let mut wrong = Vec::new();
+    for route in routes
+        .iter()
+        .filter(|route| OTHERS.iter().all(|(path, _)| *path != route.path))
+    {
+        let path = things
+            .fill(&route.path)
+            .unwrap_or_else(|| panic!("prepare a thing for {}", route.path));
+        for method in &route.methods {
+            let answer = asked(&http, &stranger, method, &path);
+            let hidden =
+                answer.1 == 404 || (*method == "POST" && [400, 403, 409, 422].contains(&answer.1));
+            if !hidden || answer.2.contains(MARK) {
+                wrong.push(format!("{method} {path}: {} {}", answer.1, answer.2));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong answers\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    for list in [
+        "/projects",
+        "/workspaces",
+        "/tasks",
+        "/hosts",
+        "/automations",
+        "/runs",
+        "/settings/keys",
+        "/settings/clients",
+        "/settings/audit",
+        "/v1/keys",
+        "/v1/audit",
+    ] {
+        let (_, status, body) = asked(&http, &stranger, "GET", list);
+        assert!([200, 404].contains(&status), "{list}: {status} {body}");
+        assert!(
+            !body.contains(MARK),
+            "{list} shows what is not theirs: {body}"
+        );
+    }
+    assert_eq!(state(&mcp, &home), before, "nothing changed");
+}
+
+fn asked(http: &Http, stranger: &Stranger, method: &str, path: &str) -> (String, u16, String) {
+    let answer = match method {
+        "GET" | "DELETE" if path.starts_with("/v1/") => {
+            let headers = [("authorization", stranger.key.as_str())];
+            if method == "GET" {
+                http.get(path, &headers)
+            } else {
+                http.delete(path, &headers)
+            }
+        }
+        "GET" => http.get(path, &[("cookie", &stranger.cookie)]),
+        "POST" if path.starts_with("/v1/") => {
+            let headers = [
+                ("authorization", stranger.key.as_str()),
+                ("content-type", "application/json"),
+            ];
+            http.post(path, &headers, b"{}")
+        }
+        "POST" => {
+            let headers = [
+                ("cookie", stranger.cookie.as_str()),
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("sec-fetch-site", "same-origin"),
+            ];
+            http.post(path, &headers, format!("csrf={}", stranger.csrf).as_bytes())
+        }
+        other => panic!("nobody knows how to send {other}"),
+    };
+    (path.to_owned(), answer.status, answer.body)
+}
+
+/// What a stranger could have changed.
+fn state(mcp: &Mcp, home: &Home) -> Value {
+    let automation = mcp.ok("automations_list", json!({}))["automations"][0].clone();
+    json!({
+        "tasks": mcp.ok("tasks_list", json!({})),
+        "workspaces": mcp.ok("workspaces_list", json!({}))["workspaces"].as_array().unwrap().len(),
+        "automation": [automation["name"], automation["enabled"], automation["lastRun"]["runId"]],
+        "projects": mcp.ok("projects_list", json!({}))["projects"][0]["name"],
+        "hosts": mcp.host()["name"],
+        "keys": home.run(&["keys", "list", "--json"]).json()["keys"].as_array().unwrap().len(),
+        "entries": home.run(&["audit", "list", "--json"]).json()["entries"][0]["seq"],
+    })
+}
+
+/// Every route with something in braces.
+fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    for source in SOURCES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane/src");
+        collect(&folder.join(source), &mut routes);
+    }
+    routes.sort();
+    routes
+}
+
+fn collect(path: &Path, routes: &mut Vec<Route>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), routes);
+        }
+        return;
+    }
+    let text = fs::read_to_string(path).unwrap_or_default();
+    for call in text.split(".route(").skip(1) {
+        let Some(rest) = call.trim_start().strip_prefix('"') else {
+            continue;
+        };
+        let (path, handlers) = rest.split_once('"').unwrap();
+        if !path.contains('{') {
+            continue;
+        }
+        let end = handlers.find([';', '}']).unwrap_or(handlers.len());
+        let handlers = handlers[..end].split(".merge(").next().unwrap_or_default();
+        let known = [("get(", "GET"), ("post(", "POST"), ("delete(", "DELETE")];
+        let methods = known
+            .into_iter()
+            .filter(|(word, _)| handlers.contains(word));
+        routes.push(Route {
+            path: path.to_owned(),
+            methods: methods.map(|(_, method)| method).collect(),
+        });
+    }
+}
