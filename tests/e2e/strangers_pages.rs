@@ -6,7 +6,6 @@ use std::{fs, path::Path};
 
 use hostler_control_plane::auth::{Secret, SecretKind};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::harness::{Home, Http, Mcp, Repo, Service, catalog};
 
@@ -37,7 +36,7 @@ struct Stranger {
 }
 
 impl Stranger {
-    fn of(home: &Home) -> Self {
+    fn of(home: &Home, http: &Http) -> Self {
         let id = |number: u8| format!("01900000-0000-7000-8000-{number:012}");
         let (org, user) = (id(1), id(2));
         let session = Secret::mint(SecretKind::Session, &[7; 32]);
@@ -54,12 +53,12 @@ impl Stranger {
                 format!("INSERT INTO tokens (id, kind, hash, prefix, org_id, user_id, name, scopes, created_at) VALUES ('{}', 'api_key', '{}', 'sk_live_', '{org}', '{user}', 'other', {scopes}, 0)", id(4), key.hash()),
             ],
         );
-        let mut csrf = Sha256::new();
-        csrf.update(b"hostler csrf\0");
-        csrf.update(session.expose().as_bytes());
+        let cookie = format!("__Host-hostler={}", session.expose());
+        let page = http.get("/settings/keys", &[("cookie", &cookie)]).body;
+        let (_, field) = page.split_once("name=\"csrf\" value=\"").expect("a form");
         Self {
-            cookie: format!("__Host-hostler={}", session.expose()),
-            csrf: hex::encode(csrf.finalize()),
+            cookie,
+            csrf: field.split('"').next().unwrap().to_owned(),
             key: format!("Bearer {}", key.expose()),
         }
     }
@@ -78,14 +77,14 @@ impl Things {
         let key = home.run(&["keys", "create", MARK, "--json"]).json();
         let who = home.run(&["whoami", "--json"]).json();
         let grant = "01900000-0000-7000-8000-000000000077";
-        home.sql(&catalog(home), &[format!("INSERT INTO grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0 FROM tokens WHERE kind = 'api_key' LIMIT 1", up.url)]);
+        home.sql(&catalog(home), &[format!("INSERT INTO oauth_grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at, connected_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0, 0 FROM tokens WHERE kind = 'api_key' LIMIT 1", up.url)]);
         Self(vec![
             ("/hosts", text(&mcp.host()["id"])),
             ("/projects", text(&project)),
             ("/workspaces", text(&mcp.workspace(&project, MARK).0)),
             ("/automations", text(&automation)),
             ("/runs", text(&run["runId"])),
-            ("/tasks", text(&task["slug"])),
+            ("/tasks", text(&task["id"])),
             ("/settings/keys", text(&key["key"]["id"])),
             ("/v1/keys", text(&key["key"]["id"])),
             ("/settings/clients", grant.to_owned()),
@@ -110,8 +109,8 @@ fn pages_and_endpoints_of_another_organization_do_not_exist() {
     let up = home.up();
     let mcp = up.mcp();
     let things = Things::make(&home, &up, &mcp);
-    let stranger = Stranger::of(&home);
     let http = Http::new(&up.url);
+    let stranger = Stranger::of(&home, &http);
     let before = state(&mcp, &home);
     let routes = routes();
     assert!(routes.len() > 6, "the routes are not found: {routes:?}");
@@ -168,7 +167,7 @@ fn asked(http: &Http, stranger: &Stranger, method: &str, path: &str) -> (String,
             if method == "GET" {
                 http.get(path, &headers)
             } else {
-                http.delete(path, &headers)
+                http.delete_with(path, &headers)
             }
         }
         "GET" => http.get(path, &[("cookie", &stranger.cookie)]),

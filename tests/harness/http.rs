@@ -46,6 +46,16 @@ impl Http {
         Answer::read(request.call())
     }
 
+    /// `DELETE`; the answer as it comes.
+    #[track_caller]
+    pub(crate) fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.call())
+    }
+
     #[track_caller]
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = self.agent.post(format!("{}{path}", self.base));
