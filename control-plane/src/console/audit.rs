@@ -15,6 +15,7 @@ use super::layout::{self, Nav, Page};
 use super::parts::{empty, settings_tabs, table, when};
 use crate::audit::{self, Entry, Filter};
 use crate::auth::session::Visitor;
+use crate::names::shortened;
 use crate::{App, api, clock};
 
 const HERE: &str = "/settings/audit";
@@ -127,23 +128,28 @@ fn listed(entries: &[Entry]) -> Markup {
     let rows = entries.iter().map(|entry| {
         vec![
             when(entry.at, now),
-            html! { a href=(by("actor", &entry.actor)) { (entry.actor) } },
+            html! {
+                a href=(by("actor", &entry.actor)) { (entry.actor) }
+                div.muted { (entry.client) @if let Some(address) = &entry.address { ", " (address) } }
+            },
             html! { a.mono href=(by("action", &entry.action)) { (entry.action) } },
             html! {
                 span.muted { (entry.thing_kind) } " "
-                a href=(by("id", &entry.thing_id)) title=(entry.thing_id) {
-                    @if entry.thing_name.is_empty() { (entry.thing_id) } @else { (entry.thing_name) }
-                }
+                a href=(by("id", &entry.thing_id)) title=(entry.thing_id) { (called(entry)) }
+                @if let Some(detail) = &entry.detail { div { code.muted { (shortened(detail)) } } }
             },
-            html! {
-                (entry.client)
-                @if let Some(address) = &entry.address { " " span.muted { (address) } }
-            },
-            html! { @if let Some(detail) = &entry.detail { code { (detail) } } },
         ]
     });
-    let columns = ["When", "Who", "Action", "Thing", "With", "Detail"];
+    let columns = ["When", "Who", "Action", "Thing"];
     table("Audit log", &columns, rows.collect())
+}
+
+/// What its thing is called, else its id.
+fn called(entry: &Entry) -> String {
+    if entry.thing_name.is_empty() {
+        return entry.thing_id.clone();
+    }
+    shortened(&entry.thing_name)
 }
 
 fn by(name: &str, value: &str) -> String {

@@ -126,7 +126,7 @@ fn card(client: &Client) -> Markup {
     let key = format!("{}-key", client.id);
     html! {
         details.card {
-            summary { h3 { (client.title) } }
+            summary { strong { (client.title) } }
             (paste(client.id, "Sign in through the browser", &client.oauth))
             (paste(&key, "Or with an API key", &client.api_key))
             p.muted { "Put a key from " a href="/settings/keys" { "API keys" } " in place of " code { (KEY) } "." }

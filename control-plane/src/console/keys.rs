@@ -26,12 +26,15 @@ const HERE: &str = "/settings/keys";
 
 /// The lives to choose from, in days.
 const LIVES: [(&str, &str); 5] = [
+    ("7", "7 days"),
     ("30", "30 days"),
     ("90", "90 days"),
     ("365", "1 year"),
-    ("7", "7 days"),
     ("", "No end"),
 ];
+
+/// The life of a key when nothing else is chosen.
+const USUAL_LIFE: &str = "90";
 
 /// A form as it was filled in: the scopes are fields of their own.
 type Filled = BTreeMap<String, String>;
@@ -155,6 +158,7 @@ fn expiry(at: Option<UtcMillis>, now: UtcMillis) -> Markup {
 fn form(visitor: &Visitor, filled: &Filled) -> Markup {
     let value = |name: &str| filled.get(name).map_or("", String::as_str);
     let lives = LIVES.map(|(days, words)| (days.to_owned(), words.to_owned()));
+    let days = if filled.is_empty() { USUAL_LIFE } else { value("days") };
     let wanted = ticked(filled);
     let scope = |scope: Scope| {
         let name = field_of(scope);
@@ -168,11 +172,13 @@ fn form(visitor: &Visitor, filled: &Filled) -> Markup {
             (layout::csrf(visitor))
             div.row {
                 (Field::text("name", "Name").value(value("name")).hint("Where it is used: “CI”, “laptop”.").most(most).required())
-                (Field::select("days", "Good for", &lives).value(value("days")))
+                (Field::select("days", "Good for", &lives).value(days))
             }
             fieldset {
                 legend { "Scopes" }
-                @for one in Scope::ALL.into_iter().filter(|one| visitor.caller.scopes.contains(*one)) { (scope(one)) }
+@for noun in Scope::ALL.chunks(2) {
+                    div.row { @for one in noun { @if visitor.caller.scopes.contains(*one) { (scope(*one)) } } }
+                }
             }
             div.actions { button.main type="submit" { "Make the key" } }
         }
