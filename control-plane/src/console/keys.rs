@@ -158,7 +158,11 @@ fn expiry(at: Option<UtcMillis>, now: UtcMillis) -> Markup {
 fn form(visitor: &Visitor, filled: &Filled) -> Markup {
     let value = |name: &str| filled.get(name).map_or("", String::as_str);
     let lives = LIVES.map(|(days, words)| (days.to_owned(), words.to_owned()));
-    let days = if filled.is_empty() { USUAL_LIFE } else { value("days") };
+    let days = if filled.is_empty() {
+        USUAL_LIFE
+    } else {
+        value("days")
+    };
     let wanted = ticked(filled);
     let scope = |scope: Scope| {
         let name = field_of(scope);
@@ -168,21 +172,21 @@ fn form(visitor: &Visitor, filled: &Filled) -> Markup {
     };
     let most = u32::try_from(LONGEST_NAME).unwrap_or(u32::MAX);
     html! {
-        form.stack method="post" action=(HERE) {
-            (layout::csrf(visitor))
-            div.row {
-                (Field::text("name", "Name").value(value("name")).hint("Where it is used: “CI”, “laptop”.").most(most).required())
-                (Field::select("days", "Good for", &lives).value(days))
-            }
-            fieldset {
-                legend { "Scopes" }
-@for noun in Scope::ALL.chunks(2) {
-                    div.row { @for one in noun { @if visitor.caller.scopes.contains(*one) { (scope(*one)) } } }
+            form.stack method="post" action=(HERE) {
+                (layout::csrf(visitor))
+                div.row {
+                    (Field::text("name", "Name").value(value("name")).hint("Where it is used: “CI”, “laptop”.").most(most).required())
+                    (Field::select("days", "Good for", &lives).value(days))
                 }
+                fieldset {
+                    legend { "Scopes" }
+    @for noun in Scope::ALL.chunks(2) {
+                        div.row { @for one in noun { @if visitor.caller.scopes.contains(*one) { (scope(*one)) } } }
+                    }
+                }
+                div.actions { button.main type="submit" { "Make the key" } }
             }
-            div.actions { button.main type="submit" { "Make the key" } }
         }
-    }
 }
 
 fn field_of(scope: Scope) -> String {
