@@ -7,9 +7,10 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::harness::{Browser, Home, Mcp, Repo, Service, soon, yearly};
+use crate::harness::{Browser, Home, Http, Mcp, Repo, Service, soon, yearly};
 
-/// Pages for somebody who is signed in; what stands in braces is made by [`Furnished`].
+/// Pages for somebody who is signed in; what stands in braces is
+/// a thing that [`Furnished`] made, and what stands in angle brackets a request to it.
 pub(super) const PAGES: &[&str] = &[
     "/projects",
     "/projects/new",
@@ -37,6 +38,10 @@ pub(super) const PAGES: &[&str] = &[
     "/settings/keys",
     "/settings/clients",
     "/settings/audit",
+    "/oauth/authorize?<consent>",
+    "/oauth/authorize?client_id=unknown",
+    "/device",
+    "/device?user_code=<code>",
     "/nowhere",
     "/tasks/no-such-task",
 ];
@@ -86,6 +91,8 @@ impl Furnished {
             ("{host}", text(&mcp.host()["id"])),
             ("{automation}", text(&automation)),
             ("{run}", text(&run["runId"])),
+            ("<consent>", consent(&service)),
+            ("<code>", device_code(&service)),
         ];
         Self {
             home,
@@ -105,7 +112,8 @@ impl Furnished {
 
     /// The ids and names that stand in the addresses of things on the owner's host.
     pub(super) fn ids_on_host(&self) -> impl Iterator<Item = &str> {
-        let named = self.names.iter().filter(|(name, _)| *name != "{task}");
+        let named = self.names.iter();
+        let named = named.filter(|(name, _)| name.starts_with('{') && *name != "{task}");
         named.map(|(_, id)| id.as_str())
     }
 
@@ -119,6 +127,35 @@ impl Furnished {
             });
         format!("{}{page}", self.service.url)
     }
+}
+
+/// The query with which a client registered just now asks for consent.
+fn consent(service: &Service) -> String {
+    let callback = "http://localhost:52317/callback";
+    let wish = json!({"client_name": "Claude <b>Code</b>", "redirect_uris": [callback], "token_endpoint_auth_method": "none"});
+    let json = [("content-type", "application/json")];
+    let http = Http::new(&service.url);
+    let made = http.post("/oauth/register", &json, wish.to_string().as_bytes());
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    let client = made["client_id"].as_str().unwrap();
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    format!(
+        "response_type=code&client_id={client}&redirect_uri={}&code_challenge={challenge}&code_challenge_method=S256&state=1",
+        callback.replace(':', "%3A").replace('/', "%2F")
+    )
+}
+
+/// The code of a machine that wants to sign in.
+fn device_code(service: &Service) -> String {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let http = Http::new(&service.url);
+    let made = http.post(
+        "/oauth/device_authorization",
+        &form,
+        b"client_id=hostler-cli",
+    );
+    let made: serde_json::Value = serde_json::from_str(&made.body).unwrap();
+    made["user_code"].as_str().unwrap().to_owned()
 }
 
 /// Tasks in every status, with long and hostile words; gives the slug of one.
