@@ -35,6 +35,9 @@ pub struct OAuth {
     /// For so long after its use a refresh token is taken once more: two of a client's processes
     /// may refresh at once. Milliseconds.
     pub grace_ms: i64,
+    /// Takes clients that are known by a document on their makers' servers. A server that cannot
+    /// reach those must not offer it: clients then register instead.
+    pub documents: bool,
     /// Also takes client metadata documents from this machine, there over http too. Never on a
     /// server that others reach: they could make it ask what only it can reach.
     pub loopback_documents: bool,
@@ -46,6 +49,7 @@ impl Default for OAuth {
             access_ms: 60 * 60_000,
             refresh_ms: 30 * 24 * 60 * 60_000,
             grace_ms: 10_000,
+            documents: true,
             loopback_documents: false,
         }
     }

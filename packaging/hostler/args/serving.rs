@@ -129,6 +129,10 @@ pub(crate) struct OAuthArgs {
         value_parser = clap::value_parser!(u32).range(0..=60)
     )]
     pub(crate) refresh_grace_seconds: u32,
+    /// Do not take clients by their makers' documents: for a server without internet access. Clients
+    /// register instead
+    #[arg(long, env = "HOSTLER_NO_CLIENT_DOCUMENTS")]
+    pub(crate) no_client_documents: bool,
     /// For development: also take client metadata documents from this machine, over http too. Never
     /// on a server that others reach
     #[arg(long, env = "HOSTLER_LOOPBACK_CLIENT_DOCUMENTS")]
@@ -140,6 +144,7 @@ impl OAuthArgs {
         hostler_control_plane::config::OAuth {
             access_ms: i64::from(self.access_token_seconds) * 1_000,
             grace_ms: i64::from(self.refresh_grace_seconds) * 1_000,
+            documents: !self.no_client_documents,
             loopback_documents: self.loopback_client_documents,
             ..hostler_control_plane::config::OAuth::default()
         }

@@ -110,7 +110,7 @@ pub(crate) async fn find(
             redirect_uris: row.redirect_uris,
         });
     }
-    if !is_address(id) {
+    if !is_address(id) || !app.server.oauth.documents {
         return Err(ClientError::Unknown);
     }
     Ok(document::read(app, id, peer, now).await?)

@@ -58,7 +58,7 @@ pub(super) async fn server(State(app): State<App>, headers: HeaderMap) -> Respon
         "revocation_endpoint_auth_methods_supported": ["none"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
-        "client_id_metadata_document_supported": true,
+        "client_id_metadata_document_supported": app.server.oauth.documents,
     }))
 }
 
