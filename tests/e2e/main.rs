@@ -34,6 +34,8 @@ mod governing;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod oauth_clients;
+#[cfg(test)]
 mod other_clients;
 #[cfg(test)]
 mod preview;
@@ -45,6 +47,8 @@ mod runs;
 mod schedule_input;
 #[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod signing_in;
 #[cfg(test)]
 mod space;
 #[cfg(test)]

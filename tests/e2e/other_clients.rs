@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 
 use serde_json::json;
 
-use crate::harness::{Ended, Home, Model, Service, client, secs};
+use crate::harness::{Ended, Home, Model, Service, client, codex_settings, secs};
 
 #[test]
 fn codex_calls_a_tool() {
@@ -14,16 +14,7 @@ fn codex_calls_a_tool() {
     let model = model(&home);
     let folder = home.user().join(".codex");
     fs::create_dir_all(&folder).unwrap();
-    let settings = format!(
-        "model = 'scripted'\nmodel_provider = 'scripted'\napproval_policy = 'never'\n\
-         sandbox_mode = 'danger-full-access'\ncheck_for_update_on_startup = false\n\
-         [analytics]\nenabled = false\n\
-         [model_providers.scripted]\nname = 'scripted'\nbase_url = '{}/v1'\nenv_key = 'SCRIPTED_KEY'\n\
-         wire_api = 'responses'\nrequires_openai_auth = false\nsupports_websockets = false\n\
-         request_max_retries = 0\nstream_max_retries = 0\n",
-        model.url
-    );
-    fs::write(folder.join("config.toml"), settings).unwrap();
+    fs::write(folder.join("config.toml"), codex_settings(&model)).unwrap();
     let codex = |arguments: &[&str]| {
         let mut command = client(&home, "codex");
         command

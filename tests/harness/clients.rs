@@ -54,6 +54,19 @@ pub(crate) fn claude_environment(model: &Model) -> Vec<(&'static str, String)> {
     all
 }
 
+/// Settings of Codex that keep it on this machine: everything but its MCP servers.
+pub(crate) fn codex_settings(model: &Model) -> String {
+    format!(
+        "model = 'scripted'\nmodel_provider = 'scripted'\napproval_policy = 'never'\n\
+         sandbox_mode = 'danger-full-access'\ncheck_for_update_on_startup = false\n\
+         [analytics]\nenabled = false\n\
+         [model_providers.scripted]\nname = 'scripted'\nbase_url = '{}/v1'\nenv_key = 'SCRIPTED_KEY'\n\
+         wire_api = 'responses'\nrequires_openai_auth = false\nsupports_websockets = false\n\
+         request_max_retries = 0\nstream_max_retries = 0\n",
+        model.url
+    )
+}
+
 /// Asks Claude Code one thing, with the tools of `service` allowed; gives its JSON answer.
 #[track_caller]
 pub(crate) fn ask_claude(

@@ -122,11 +122,14 @@ impl Home {
 
     /// `hostler server`: the control plane alone.
     pub(crate) fn server(&self) -> Service {
+        self.server_with(&[])
+    }
+
+    pub(crate) fn server_with(&self, environment: &[(&str, &str)]) -> Service {
         let port = self.port().to_string();
-        Service::ready(
-            self,
-            Program::spawn(self.hostler(&["server", "--port", &port])),
-        )
+        let mut command = self.hostler(&["server", "--port", &port]);
+        command.envs(environment.iter().copied());
+        Service::ready(self, Program::spawn(command))
     }
 
     /// `hostler daemon` of a home that has joined a control plane.
@@ -169,6 +172,16 @@ impl Home {
         let mut python = self.command("python3");
         python.args(["-c", SCRIPT]).arg(database).args(statements);
         Ended::of(python, secs(20)).ok();
+    }
+
+    /// Asks the control plane's catalog directly for one number.
+    #[track_caller]
+    pub(crate) fn count(&self, query: &str) -> u64 {
+        const SCRIPT: &str = "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1], timeout=10).execute(sys.argv[2]).fetchone()[0])";
+        let mut python = self.command("python3");
+        let catalog = self.hostler_home().join("control-plane/catalog.db");
+        python.args(["-c", SCRIPT]).arg(catalog).arg(query);
+        Ended::of(python, secs(20)).ok().trim().parse().unwrap()
     }
 
     /// Processes of this machine that still run: those with its folder in their environment.
