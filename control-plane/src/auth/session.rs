@@ -180,7 +180,7 @@ pub async fn end(
     cookie::SESSION.clear(headers, peer)
 }
 
-fn is_good(row: &SessionRow, now: UtcMillis) -> bool {
+pub(crate) fn is_good(row: &SessionRow, now: UtcMillis) -> bool {
     row.expires_at > now && now.since(row.last_seen_at) < IDLE_MS
 }
 

@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod preview;
 mod prompts;
+mod leaving;
 mod record;
 mod target;
 mod view;
@@ -27,6 +28,7 @@ use crate::store::commands::OpenCommand;
 use crate::store::{self, StoreError, Tx};
 use crate::{App, clock, hosts_catalog, names, reconcile};
 
+pub(crate) use leaving::leave_behind;
 pub(crate) use changes::{record_status, record_taken_over};
 pub(crate) use check::stored as text_of;
 pub use preview::{Field, Instant, Preview, faults, preview};

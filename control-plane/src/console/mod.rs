@@ -19,6 +19,10 @@ mod moment;
 mod parts;
 mod projects;
 mod runs;
+mod invitation;
+mod organizations;
+mod recovery;
+mod settings;
 mod setup;
 mod sign_in;
 mod stranger;
@@ -55,6 +59,10 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(projects::routes())
         .merge(tasks::routes())
         .merge(workspaces::routes())
+        .merge(invitation::routes())
+        .merge(organizations::routes())
+        .merge(recovery::routes())
+        .merge(settings::routes())
         .merge(setup::routes())
         .merge(sign_in::routes())
         .merge(consent::routes())

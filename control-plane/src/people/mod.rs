@@ -5,7 +5,12 @@
 //! asks for the caller's role again in the transaction that acts, so that a role taken away a moment
 //! before counts. What a person may do with things is decided where the things are.
 
+pub mod invitations;
 pub mod links;
+pub mod members;
+pub mod organizations;
+pub mod profile;
+pub mod recovery;
 pub mod setup;
 pub mod sign_in;
 

@@ -409,6 +409,35 @@ pub async fn of_host(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, St
     rows.iter().map(automation).collect()
 }
 
+/// The automations of a member, as of this transaction.
+pub async fn of_owner(
+    tx: &mut Tx,
+    org: OrgId,
+    owner: UserId,
+) -> Result<Vec<AutomationRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
+         WHERE a.org_id = $1 AND a.owner_id = $2 AND a.deleted_at IS NULL ORDER BY a.id",
+    )
+    .bind(org.to_string())
+    .bind(owner.to_string())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("lists a member's automations"))?;
+    rows.iter().map(automation).collect()
+}
+
+/// Gives an automation to another member.
+pub async fn set_owner(tx: &mut Tx, id: AutomationId, owner: UserId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE automations SET owner_id = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(owner.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("gives an automation away"))?;
+    Ok(())
+}
+
 /// The hosts that automations are moving away from.
 pub async fn left_hosts(store: &Store) -> Result<Vec<HostId>, StoreError> {
     let rows = sqlx::query(

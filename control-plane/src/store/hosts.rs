@@ -140,6 +140,22 @@ pub async fn grant(
     Ok(())
 }
 
+/// The hosts that a person owns in an organization, as of this transaction.
+pub async fn owned_in(tx: &mut Tx, org: OrgId, user: UserId) -> Result<Vec<HostRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM hosts WHERE org_id = $1 AND owner_id = $2 AND revoked_at IS NULL \
+         ORDER BY name_key",
+    )
+    .bind(org.to_string())
+    .bind(user.to_string())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(StoreError::at("lists a member's hosts"))?;
+    rows.iter()
+        .map(|row| host(Columns::of("host", row)))
+        .collect()
+}
+
 /// Removes a host: its key is no longer good and its name is free. False when it was before.
 pub async fn revoke(tx: &mut Tx, id: HostId, now: UtcMillis) -> Result<bool, StoreError> {
     let done = sqlx::query(

@@ -191,6 +191,25 @@ pub async fn take_back_of_email(
     Ok(())
 }
 
+/// Takes back what a person invited others with.
+pub async fn take_back_by(
+    tx: &mut Tx,
+    org: OrgId,
+    creator: UserId,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE links SET spent_at = $3 WHERE org_id = $1 AND created_by = $2 AND spent_at IS NULL",
+    )
+    .bind(org.to_string())
+    .bind(creator.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("takes somebody's links back"))?;
+    Ok(())
+}
+
 fn link(columns: Columns<'_>) -> Result<LinkRow, StoreError> {
     Ok(LinkRow {
         id: columns.parsed("id")?,

@@ -137,6 +137,45 @@ pub async fn get_in(
         .transpose()
 }
 
+/// Takes a person out of an organization.
+pub async fn remove(tx: &mut Tx, org: OrgId, user: UserId) -> Result<(), StoreError> {
+    for statement in [
+        "DELETE FROM members WHERE org_id = $1 AND user_id = $2",
+        "DELETE FROM host_grants WHERE user_id = $2 \
+         AND host_id IN (SELECT id FROM hosts WHERE org_id = $1)",
+        "UPDATE sessions SET org_id = NULL WHERE org_id = $1 AND user_id = $2",
+        "DELETE FROM sessions WHERE user_id = $2 AND $1 <> '' \
+         AND NOT EXISTS (SELECT 1 FROM members m WHERE m.user_id = $2)",
+    ] {
+        sqlx::query(statement)
+            .bind(org.to_string())
+            .bind(user.to_string())
+            .execute(&mut **tx)
+            .await
+            .map_err(StoreError::at("removes a member"))?;
+    }
+    Ok(())
+}
+
+/// The oldest owner of an organization but this person.
+pub async fn other_owner_in(
+    tx: &mut Tx,
+    org: OrgId,
+    but: UserId,
+) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query(
+        "SELECT user_id FROM members WHERE org_id = $1 AND role = 'owner' AND user_id <> $2 \
+         ORDER BY created_at, user_id LIMIT 1",
+    )
+    .bind(org.to_string())
+    .bind(but.to_string())
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(StoreError::at("finds another owner"))?;
+    row.map(|row| Columns::of("member", &row).parsed("user_id"))
+        .transpose()
+}
+
 /// How many owners an organization has, as of this transaction.
 pub async fn owners_in(tx: &mut Tx, org: OrgId) -> Result<u64, StoreError> {
     let row =

@@ -203,6 +203,25 @@ pub async fn revoke(tx: &mut Tx, org: OrgId, id: Uuid, now: UtcMillis) -> Result
     Ok(done.rows_affected() == 1)
 }
 
+/// Revokes everything a person holds of an organization; how many it were.
+pub async fn revoke_of_user(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+    now: UtcMillis,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE tokens SET revoked_at = $3 WHERE org_id = $1 AND user_id = $2 AND revoked_at IS NULL",
+    )
+    .bind(org.to_string())
+    .bind(user.to_string())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("revokes a member's tokens"))?;
+    Ok(done.rows_affected())
+}
+
 pub(super) fn token(columns: Columns<'_>) -> Result<TokenRow, StoreError> {
     Ok(TokenRow {
         id: columns.parsed("id")?,

@@ -1,0 +1,200 @@
+//! Settings > Profile: name, email, password, sessions.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use hostler_proto::error::Failure;
+use maud::{Markup, html};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::super::field::Field;
+use super::super::layout::{self, Nav};
+use super::super::parts::{badge, post_button, table, when, Tone};
+use super::super::setup::new_password;
+use super::super::stranger::{retry_after, said};
+use super::super::{Checked, SignedIn};
+use crate::auth::session::Visitor;
+use crate::edge::Peer;
+use crate::people::{Browser, Refused, profile};
+use crate::store::sessions::SessionRow;
+use crate::{App, clock};
+
+const PATH: &str = "/settings/profile";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sent {
+    name: String,
+    email: String,
+    current: String,
+    password: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route(PATH, get(page))
+        .route("/settings/profile/name", post(rename))
+        .route("/settings/profile/email", post(change_email))
+        .route("/settings/profile/password", post(change_password))
+        .route("/settings/profile/sessions/end", post(end_others))
+        .route("/settings/profile/sessions/{id}/end", post(end_one))
+}
+
+async fn page(State(app): State<App>, SignedIn(visitor): SignedIn) -> Response {
+    shown(&app, &visitor, StatusCode::OK, &html! {}).await
+}
+
+async fn rename(
+    State(app): State<App>,
+    Checked { visitor, form }: Checked<Sent>,
+) -> Response {
+    match profile::rename(&app, &visitor, &form.name).await {
+        Ok(()) => layout::redirect(PATH, "Your name was changed."),
+        Err(failure) => again(&app, &visitor, failure.into()).await,
+    }
+}
+
+async fn change_email(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Checked { visitor, form }: Checked<Sent>,
+) -> Response {
+    let browser = Browser { headers: &headers, peer };
+    match profile::change_email(&app, &visitor, &form.email, &form.current, browser).await {
+        Ok(()) => layout::redirect(PATH, "Your email was changed."),
+        Err(refused) => again(&app, &visitor, refused).await,
+    }
+}
+
+async fn change_password(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Checked { visitor, form }: Checked<Sent>,
+) -> Response {
+    let browser = Browser { headers: &headers, peer };
+    let (current, new) = (&form.current, &form.password);
+    match profile::change_password(&app, &visitor, current, new, browser).await {
+        Ok(cookie) => {
+            let words = "Your password was changed, and every other session has ended.";
+            let mut response = layout::redirect(PATH, words);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+            response
+        }
+        Err(refused) => again(&app, &visitor, refused).await,
+    }
+}
+
+async fn end_others(
+    State(app): State<App>,
+    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+) -> Response {
+    match profile::end_others(&app, &visitor).await {
+        Ok(0) => layout::redirect(PATH, "There was no other session."),
+        Ok(1) => layout::redirect(PATH, "One other session has ended."),
+        Ok(count) => layout::redirect(PATH, &format!("{count} other sessions have ended.")),
+        Err(failure) => layout::failed(&visitor, Nav::Settings, &failure),
+    }
+}
+
+async fn end_one(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+) -> Response {
+    match profile::end_session(&app, &visitor, id).await {
+        Ok(()) => layout::redirect(PATH, "The session has ended."),
+        Err(failure) => layout::failed(&visitor, Nav::Settings, &failure),
+    }
+}
+
+async fn again(app: &App, visitor: &Visitor, refused: Refused) -> Response {
+    let (status, problem) = said(&refused);
+    retry_after(shown(app, visitor, status, &problem).await, &refused)
+}
+
+async fn shown(app: &App, visitor: &Visitor, status: StatusCode, problem: &Markup) -> Response {
+    match body(app, visitor).await {
+        Ok(body) => super::page(visitor, "Profile", PATH)
+            .status(status)
+            .body(html! { (problem) (body) }),
+        Err(failure) => layout::failed(visitor, Nav::Settings, &failure),
+    }
+}
+
+async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
+    let has_password = profile::has_password(app, visitor).await?;
+    let sessions = profile::sessions(app, visitor).await?;
+    let token = layout::csrf(visitor);
+    Ok(html! {
+        section {
+            div.section-head { h2 { "Name" } }
+            form.stack method="post" action="/settings/profile/name" {
+                (token)
+                (Field::text("name", "Your name").value(&visitor.name).autocomplete("name").most(100).required())
+                div.actions { button type="submit" { "Save" } }
+            }
+        }
+        section {
+            div.section-head { h2 { "Email" } }
+            form.stack method="post" action="/settings/profile/email" {
+                (token)
+                (Field::email("email", "Email").value(&visitor.email).autocomplete("email").required())
+                (current("email-current", has_password))
+                div.actions { button type="submit" { "Change email" } }
+            }
+        }
+        section {
+            div.section-head { h2 { "Password" } }
+            @if !has_password { p.hint { "You sign in with another provider and have no password here." } }
+            form.stack method="post" action="/settings/profile/password" {
+                (token)
+                (current("password-current", has_password))
+                (new_password("New password"))
+                p.hint { "This ends every session but this one. API keys and MCP clients stay signed in." }
+                div.actions { button type="submit" { @if has_password { "Change password" } @else { "Set password" } } }
+            }
+        }
+        (own_sessions(visitor, &sessions))
+    })
+}
+
+fn current(id: &str, has_password: bool) -> Markup {
+    html! {
+        @if has_password {
+            (Field::password("current", "Current password").id(id).autocomplete("current-password").required())
+        }
+    }
+}
+
+fn own_sessions(visitor: &Visitor, sessions: &[SessionRow]) -> Markup {
+    const COLUMNS: [&str; 5] = ["Browser", "Address", "Signed in", "Last used", ""];
+    let now = clock::wall();
+    let rows = sessions.iter().map(|session| {
+        let this = session.id == visitor.session_id;
+        let path = format!("/settings/profile/sessions/{}/end", session.id);
+        vec![
+            html! { (session.agent.as_deref().unwrap_or("unknown")) @if this { " " (badge(Tone::Good, "this one")) } },
+            html! { (session.address.as_deref().unwrap_or("unknown")) },
+            when(session.created_at, now),
+            when(session.last_seen_at, now),
+            html! { @if !this { (post_button(visitor, &path, "End", "small")) } },
+        ]
+    });
+    html! {
+        section {
+            div.section-head {
+                h2 { "Sessions" }
+                div.actions { (post_button(visitor, "/settings/profile/sessions/end", "Sign out everywhere else", "")) }
+            }
+            (table("Sessions", &COLUMNS, rows.collect()))
+        }
+    }
+}

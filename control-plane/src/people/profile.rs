@@ -1,0 +1,169 @@
+//! What people change of themselves: name, email, password, sessions.
+//!
+//! Email and password are changed only by somebody who proves again that they are the one (a browser
+//! left open is not enough): by the password, or, without one, by having signed in a moment ago. A
+//! new password ends every other session and takes back recovery links.
+
+use axum::http::HeaderValue;
+use hostler_proto::error::{ErrorCode, Failure};
+use hostler_proto::time::UtcMillis;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Browser, Refused, links::LinkKind, members, setup, sign_in};
+use crate::auth::session::{self, Visitor};
+use crate::auth::{Caller, password};
+use crate::store::members::MemberRow;
+use crate::store::sessions::SessionRow;
+use crate::store::{self, StoreError, Tx};
+use crate::{App, clock};
+
+/// How fresh a sign-in has to be to stand for the password nobody has, milliseconds.
+const FRESH_MS: i64 = 10 * 60_000;
+
+/// The visitor's sessions that are still good, last used first.
+pub async fn sessions(app: &App, visitor: &Visitor) -> Result<Vec<SessionRow>, Failure> {
+    let all = store::sessions::of_user(&app.store, visitor.user_id).await?;
+    let now = clock::wall();
+    let good = all.into_iter().filter(|row| session::is_good(row, now));
+    Ok(good.collect())
+}
+
+/// Whether the visitor has a password.
+pub async fn has_password(app: &App, visitor: &Visitor) -> Result<bool, Failure> {
+    let account = store::passwords::by_user(&app.store, visitor.user_id).await?;
+    Ok(account.is_some_and(|account| account.phc.is_some()))
+}
+
+/// Changes the visitor's name.
+pub async fn rename(app: &App, visitor: &Visitor, name: &str) -> Result<(), Failure> {
+    let name = super::name(name, "a person's")?;
+    let mut tx = app.store.begin().await?;
+    store::members::update_user(&mut tx, visitor.user_id, &visitor.email, &name).await?;
+    let detail = json!({"name": name});
+    noted(&mut tx, visitor, "member.rename", detail, clock::wall()).await?;
+    Ok(app.store.commit(tx).await?)
+}
+
+/// Changes the visitor's email.
+pub async fn change_email(
+    app: &App,
+    visitor: &Visitor,
+    email: &str,
+    current: &str,
+    browser: Browser<'_>,
+) -> Result<(), Refused> {
+    let email = super::email(email)?;
+    prove(app, visitor, current, browser).await?;
+    let mut tx = app.store.begin().await?;
+    match store::members::update_user(&mut tx, visitor.user_id, &email, &visitor.name).await {
+        Err(error) if error.is_duplicate() => return Err(setup::taken(&email).into()),
+        other => other?,
+    }
+    let detail = json!({"from": visitor.email, "to": email});
+    noted(&mut tx, visitor, "member.email", detail, clock::wall()).await?;
+    Ok(app.store.commit(tx).await?)
+}
+
+/// Changes (or first sets) the visitor's password; the cookie of the only session left.
+pub async fn change_password(
+    app: &App,
+    visitor: &Visitor,
+    current: &str,
+    new: &str,
+    browser: Browser<'_>,
+) -> Result<HeaderValue, Refused> {
+    password::check(new, &visitor.email)?;
+    prove(app, visitor, current, browser).await?;
+    let phc = app.passwords.hash(new).await?;
+    let now = clock::wall();
+    let mut tx = app.store.begin().await?;
+    let (user, org) = (visitor.user_id, Some(visitor.caller.org_id));
+    store::passwords::set(&mut tx, user, &phc, now).await?;
+    store::links::take_back_of_user(&mut tx, user, LinkKind::Recovery.word(), now).await?;
+    let (id, cookie) =
+        session::begin_in(&mut tx, user, org, browser.headers, browser.peer).await?;
+    let ended = store::sessions::delete_of_user(&mut tx, user, Some(id)).await?;
+    let detail = json!({"sessions_ended": ended});
+    noted(&mut tx, visitor, "member.password", detail, now).await?;
+    app.store.commit(tx).await?;
+    Ok(cookie)
+}
+
+/// Ends one of the visitor's sessions.
+pub async fn end_session(app: &App, visitor: &Visitor, id: Uuid) -> Result<(), Failure> {
+    let mine = store::sessions::of_user(&app.store, visitor.user_id).await?;
+    if !mine.iter().any(|session| session.id == id) {
+        let words = "this session has ended already";
+        return Err(Failure::new(ErrorCode::NotFound, words));
+    }
+    let mut tx = app.store.begin().await?;
+    store::sessions::delete(&mut tx, id).await?;
+    noted(&mut tx, visitor, "member.sign_out", json!({"sessions": 1}), clock::wall()).await?;
+    Ok(app.store.commit(tx).await?)
+}
+
+/// Ends all of the visitor's sessions but this one; how many.
+pub async fn end_others(app: &App, visitor: &Visitor) -> Result<u64, Failure> {
+    let mut tx = app.store.begin().await?;
+    let (user, this) = (visitor.user_id, visitor.session_id);
+    let ended = store::sessions::delete_of_user(&mut tx, user, Some(this)).await?;
+    let detail = json!({"sessions": ended});
+    noted(&mut tx, visitor, "member.sign_out", detail, clock::wall()).await?;
+    app.store.commit(tx).await?;
+    Ok(ended)
+}
+
+/// Whether the one in front of the browser is the visitor.
+async fn prove(
+    app: &App,
+    visitor: &Visitor,
+    current: &str,
+    browser: Browser<'_>,
+) -> Result<(), Refused> {
+    if has_password(app, visitor).await? {
+        return match sign_in::check(app, &visitor.email, current, browser).await {
+            Ok(_) => Ok(()),
+            Err(Refused::Failure(failure)) if failure.code == ErrorCode::Forbidden => {
+                let words = "that is not your current password";
+                Err(Failure::new(ErrorCode::Forbidden, words).into())
+            }
+            Err(other) => Err(other),
+        };
+    }
+    let mine = sessions(app, visitor).await?;
+    let this = mine.iter().find(|session| session.id == visitor.session_id);
+    let now = clock::wall();
+    if this.is_some_and(|session| now.since(session.created_at) < FRESH_MS) {
+        return Ok(());
+    }
+    let words = "you signed in too long ago for this";
+    Err(Failure::new(ErrorCode::Forbidden, words)
+        .hint("sign out and in again, then do it within ten minutes")
+        .into())
+}
+
+/// Notes what somebody did to their account in the log of each of their organizations.
+async fn noted(
+    tx: &mut Tx,
+    visitor: &Visitor,
+    action: &str,
+    detail: Value,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let member = MemberRow {
+        user_id: visitor.user_id,
+        email: visitor.email.clone(),
+        name: visitor.name.clone(),
+        role: visitor.caller.role.word().to_owned(),
+    };
+    for org in &visitor.orgs {
+        let caller = Caller {
+            org_id: org.org_id,
+            role: org.role,
+            ..visitor.caller.clone()
+        };
+        members::noted(tx, &caller, action, &member, detail.clone(), now).await?;
+    }
+    Ok(())
+}
