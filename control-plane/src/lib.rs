@@ -50,6 +50,7 @@ use uuid::Uuid;
 
 pub use config::{Config, KeepLogs};
 pub use lifecycle::{ControlPlane, OpenError, ServeError, open};
+pub use people::recovery::on_this_machine as recovery_link;
 
 use hosts::Hosts;
 use store::Store;

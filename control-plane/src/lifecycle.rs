@@ -370,6 +370,7 @@ async fn identify(store: &Store, url: String, oauth: config::OAuth) -> Result<Se
     let mut tx = store.begin().await?;
     store::meta::set(&mut tx, "server_id", &id.to_string()).await?;
     store::meta::set(&mut tx, "epoch", &epoch.to_string()).await?;
+    store::meta::set(&mut tx, "url", &url).await?;
     store::hosts::reset_presence(&mut tx).await?;
     store.commit(tx).await?;
     Ok(Server {

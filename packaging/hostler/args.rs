@@ -61,6 +61,11 @@ pub(crate) enum Command {
     Auth(AuthCommand),
     /// Who you are to the control plane, and what this credential may do
     Whoami,
+    /// Make a link that sets a new password, on the server's machine: for an owner who forgot theirs
+    Recover {
+        /// Email of the account
+        email: String,
+    },
     /// Print the console's address
     Console {
         /// Open it in the browser

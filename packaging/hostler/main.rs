@@ -68,6 +68,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Auth(AuthCommand::Status) => auth::status(&session),
         Command::Auth(AuthCommand::Refresh) => auth::refresh(&session),
         Command::Whoami => auth::whoami(&session),
+        Command::Recover { email } => serve::recover(&email),
         Command::Console { open } => login::console(&session, open),
         Command::Connect { client } => paste::run(&session, client.as_deref()),
         Command::Hosts(command) => hosts::run(&session, &command),

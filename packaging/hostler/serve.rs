@@ -95,6 +95,24 @@ pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `hostler recover EMAIL`: whoever may read the server's files may let anybody in again.
+pub(crate) fn recover(email: &str) -> Result<ExitCode, Failure> {
+    let home = home::path()?;
+    let link = block_on(hostler_control_plane::recovery_link(&home, email))?;
+    let link = link.map_err(|failure| {
+        let told = Failure::new(format!("{}.", failure.message));
+        told.hint(
+            failure
+                .hint
+                .unwrap_or_else(|| "Look at the server's log.".to_owned()),
+        )
+    })?;
+    output::line(&format!(
+        "Set a new password for {email} (works once, one hour): {link}"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn elsewhere(identity: &hostler_daemon::Identity) -> Failure {
     Failure::new(format!(
         "This machine is host {} of another control plane, {}.",

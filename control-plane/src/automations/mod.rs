@@ -28,9 +28,9 @@ use crate::store::commands::OpenCommand;
 use crate::store::{self, StoreError, Tx};
 use crate::{App, clock, hosts_catalog, names, reconcile};
 
-pub(crate) use leaving::leave_behind;
 pub(crate) use changes::{record_status, record_taken_over};
 pub(crate) use check::stored as text_of;
+pub(crate) use leaving::leave_behind;
 pub use preview::{Field, Instant, Preview, faults, preview};
 pub use prompts::{get_prompt, get_prompt_version, prompt_versions, set_prompt};
 pub use record::{

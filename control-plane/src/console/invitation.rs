@@ -109,9 +109,14 @@ async fn body(
     let who = invitations::invited(app, link).await?;
     let form = match (&stranger.visitor, who) {
         (Some(visitor), _) if !invitations::is_for(link, &visitor.email) => {
-            return Ok(layout::problem(&invitations::for_another(link, &visitor.email)));
+            return Ok(layout::problem(&invitations::for_another(
+                link,
+                &visitor.email,
+            )));
         }
-        (Some(visitor), _) => html! { p { "You are signed in as " strong { (visitor.email) } "." } },
+        (Some(visitor), _) => {
+            html! { p { "You are signed in as " strong { (visitor.email) } "." } }
+        }
         (None, Invited::New) => html! {
             (Field::text("name", "Your name").value(&sent.name).autocomplete("name").most(100).required())
             (new_password("Choose a password"))

@@ -50,7 +50,10 @@ async fn create(State(app): State<App>, Checked { visitor, form }: Checked<Sent>
 async fn choose(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match organizations::choose(&app, &visitor, OrgId(id)).await {
         Ok(name) => layout::redirect("/", &format!("You work in {name} now.")),
@@ -81,5 +84,7 @@ fn shown(visitor: &Visitor, status: StatusCode, name: &str, problem: &Markup) ->
             }
         }
     };
-    Page::new(visitor, Nav::Elsewhere, "Organizations").status(status).body(body)
+    Page::new(visitor, Nav::Elsewhere, "Organizations")
+        .status(status)
+        .body(body)
 }

@@ -37,7 +37,10 @@ async fn page(State(app): State<App>, Path(code): Path<String>, stranger: Strang
 async fn complete(
     State(app): State<App>,
     Path(code): Path<String>,
-    StrangersForm { stranger, form: sent }: StrangersForm<Sent>,
+    StrangersForm {
+        stranger,
+        form: sent,
+    }: StrangersForm<Sent>,
 ) -> Response {
     let browser = stranger.browser();
     let link = match links::look(&app, LinkKind::Recovery, &code, browser).await {
@@ -51,7 +54,11 @@ async fn complete(
             if status == StatusCode::NOT_FOUND {
                 return stranger::refused(&refused);
             }
-            let page = stranger.link_page(status, "Set a new password", form(&app, &stranger, &problem));
+            let page = stranger.link_page(
+                status,
+                "Set a new password",
+                form(&app, &stranger, &problem),
+            );
             stranger::retry_after(page, &refused)
         }
     }

@@ -44,7 +44,10 @@ pub async fn invite(
     let email = super::email(email)?;
     let now = clock::wall();
     let all = store::members::list(&app.store, caller.org_id).await?;
-    if all.iter().any(|member| member.email.to_lowercase() == email.to_lowercase()) {
+    if all
+        .iter()
+        .any(|member| member.email.to_lowercase() == email.to_lowercase())
+    {
         return Err(already(&email));
     }
     if open(app, caller).await?.len() >= MOST_OPEN {
@@ -64,7 +67,15 @@ pub async fn invite(
     store::links::insert(&mut tx, &link).await?;
     let id = link.id.to_string();
     let detail = Some(json!({"role": role.word()}));
-    audit::record(&mut tx, caller, "member.invite", thing(&id, &email), detail, now).await?;
+    audit::record(
+        &mut tx,
+        caller,
+        "member.invite",
+        thing(&id, &email),
+        detail,
+        now,
+    )
+    .await?;
     app.store.commit(tx).await?;
     Ok(LinkKind::Invitation.url(&app.server.url, &secret))
 }
@@ -83,7 +94,10 @@ pub async fn revoke(app: &App, caller: &Caller, id: Uuid) -> Result<(), Failure>
     let now = clock::wall();
     let all = open(app, caller).await?;
     let gone = || Failure::new(ErrorCode::NotFound, "this invitation is not open any more");
-    let link = all.into_iter().find(|link| link.id == id).ok_or_else(gone)?;
+    let link = all
+        .into_iter()
+        .find(|link| link.id == id)
+        .ok_or_else(gone)?;
     let email = link.email.unwrap_or_default();
     let mut tx = app.store.begin().await?;
     let own = members::own_role(&mut tx, caller).await?;
@@ -94,7 +108,15 @@ pub async fn revoke(app: &App, caller: &Caller, id: Uuid) -> Result<(), Failure>
         return Err(gone());
     }
     let id = id.to_string();
-    audit::record(&mut tx, caller, "member.uninvite", thing(&id, &email), None, now).await?;
+    audit::record(
+        &mut tx,
+        caller,
+        "member.uninvite",
+        thing(&id, &email),
+        None,
+        now,
+    )
+    .await?;
     Ok(app.store.commit(tx).await?)
 }
 
@@ -211,7 +233,10 @@ pub(super) async fn join(
 ) -> Result<(), Failure> {
     let role = link.role.as_deref().and_then(Role::from_word);
     let role = role.unwrap_or(Role::Member);
-    if store::members::get_in(tx, link.org_id, user).await?.is_some() {
+    if store::members::get_in(tx, link.org_id, user)
+        .await?
+        .is_some()
+    {
         return Err(already(email));
     }
     store::members::insert_member(tx, link.org_id, user, role.word(), now).await?;

@@ -42,12 +42,7 @@ pub fn role_of(member: &MemberRow) -> Role {
 }
 
 /// Gives a member another role.
-pub async fn set_role(
-    app: &App,
-    caller: &Caller,
-    user: UserId,
-    role: Role,
-) -> Result<(), Failure> {
+pub async fn set_role(app: &App, caller: &Caller, user: UserId, role: Role) -> Result<(), Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     let own = own_role(&mut tx, caller).await?;
@@ -95,11 +90,16 @@ pub async fn remove(app: &App, caller: &Caller, user: UserId) -> Result<(), Fail
     store::tokens::revoke_of_user(&mut tx, caller.org_id, user, now).await?;
     store::links::take_back_by(&mut tx, caller.org_id, user, now).await?;
     store::members::remove(&mut tx, caller.org_id, user).await?;
-    let action = if leaves { "member.leave" } else { "member.remove" };
+    let action = if leaves {
+        "member.leave"
+    } else {
+        "member.remove"
+    };
     noted(&mut tx, caller, action, &member, Value::Null, now).await?;
     app.store.commit(tx).await?;
     for host in hosts {
-        app.hosts.disconnect(host.id, "its owner left the organization");
+        app.hosts
+            .disconnect(host.id, "its owner left the organization");
     }
     told.into_iter().for_each(|host| app.hosts.sync_soon(host));
     Ok(())

@@ -81,8 +81,7 @@ pub async fn change_password(
     let (user, org) = (visitor.user_id, Some(visitor.caller.org_id));
     store::passwords::set(&mut tx, user, &phc, now).await?;
     store::links::take_back_of_user(&mut tx, user, LinkKind::Recovery.word(), now).await?;
-    let (id, cookie) =
-        session::begin_in(&mut tx, user, org, browser.headers, browser.peer).await?;
+    let (id, cookie) = session::begin_in(&mut tx, user, org, browser.headers, browser.peer).await?;
     let ended = store::sessions::delete_of_user(&mut tx, user, Some(id)).await?;
     let detail = json!({"sessions_ended": ended});
     noted(&mut tx, visitor, "member.password", detail, now).await?;
@@ -99,7 +98,14 @@ pub async fn end_session(app: &App, visitor: &Visitor, id: Uuid) -> Result<(), F
     }
     let mut tx = app.store.begin().await?;
     store::sessions::delete(&mut tx, id).await?;
-    noted(&mut tx, visitor, "member.sign_out", json!({"sessions": 1}), clock::wall()).await?;
+    noted(
+        &mut tx,
+        visitor,
+        "member.sign_out",
+        json!({"sessions": 1}),
+        clock::wall(),
+    )
+    .await?;
     Ok(app.store.commit(tx).await?)
 }
 

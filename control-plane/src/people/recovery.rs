@@ -4,6 +4,8 @@
 //! link lets its holder into all of them. Whoever may read the server's files can make one for
 //! anybody; that is how a sole owner comes back.
 
+use std::path::Path;
+
 use axum::http::HeaderValue;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::UserId;
@@ -40,13 +42,35 @@ pub async fn make(app: &App, caller: &Caller, user: UserId) -> Result<String, Fa
     }
     store::links::take_back_of_user(&mut tx, user, LinkKind::Recovery.word(), now).await?;
     store::links::insert(&mut tx, &link).await?;
-    members::noted(&mut tx, caller, "member.recovery_link", &member, Value::Null, now).await?;
+    members::noted(
+        &mut tx,
+        caller,
+        "member.recovery_link",
+        &member,
+        Value::Null,
+        now,
+    )
+    .await?;
     app.store.commit(tx).await?;
     Ok(LinkKind::Recovery.url(&app.server.url, &secret))
 }
 
-/// Makes a recovery link for anybody: for whoever runs the server, on its machine.
-pub(crate) async fn by_operator(store: &Store, base: &str, email: &str) -> Result<String, Failure> {
+/// Makes a recovery link for anybody, from the files of the server in `home`, whether it runs or not.
+pub async fn on_this_machine(home: &Path, email: &str) -> Result<String, Failure> {
+    let path = home.join("control-plane").join("catalog.db");
+    if !path.exists() {
+        let words = format!("there is no control plane in {}", home.display());
+        return Err(Failure::new(ErrorCode::NotFound, words)
+            .hint("run this on the server's machine, with its HOSTLER_HOME"));
+    }
+    let store = Store::open_beside(&path).await?;
+    let base = store::meta::get(&store, "url").await?.unwrap_or_default();
+    let link = by_operator(&store, &base, email).await;
+    store.close().await;
+    link
+}
+
+async fn by_operator(store: &Store, base: &str, email: &str) -> Result<String, Failure> {
     let account = store::passwords::by_email(store, email).await?;
     let unknown = || {
         let words = format!("there is no account with the email {email}");

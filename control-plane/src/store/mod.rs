@@ -148,6 +148,32 @@ impl Store {
         Ok(Self { readers, writer })
     }
 
+    /// Opens a catalog that a server may be using, without changing its schema: refused unless it is
+    /// the one of this program.
+    pub async fn open_beside(path: &Path) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let open = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let writer = pool(path, 1).await.map_err(open)?;
+        let row = sqlx::query("SELECT MAX(version) AS version FROM _sqlx_migrations")
+            .fetch_one(&writer)
+            .await
+            .map_err(open)?;
+        let found = row::Columns::of("schema", &row).number("version")?;
+        let wanted = sqlx::migrate!("./migrations")
+            .iter()
+            .map(|step| step.version)
+            .max();
+        if Some(found) != wanted {
+            let words = "it is of another version: start the server with this program first";
+            return Err(open(sqlx::Error::Protocol(words.to_owned())));
+        }
+        let readers = pool(path, 1).await.map_err(open)?;
+        Ok(Self { readers, writer })
+    }
+
     /// Starts a write transaction; waits its turn behind other writers.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         self.writer

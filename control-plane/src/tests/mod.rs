@@ -62,8 +62,13 @@ impl Catalog {
         &self.caller
     }
 
+    /// Where the catalog is.
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("catalog.db")
+    }
+
     /// The same catalog after its process died.
-    async fn crash(self) -> Self {
+    pub(crate) async fn crash(self) -> Self {
         self.app.store.close().await;
         let app = open_app(self.dir.path()).await;
         Self { app, ..self }
@@ -147,7 +152,7 @@ pub(crate) async fn add_org(app: &App, number: u128) -> Caller {
     }
 }
 
-async fn add_host(app: &App, caller: &Caller, name: &str) -> HostId {
+pub(crate) async fn add_host(app: &App, caller: &Caller, name: &str) -> HostId {
     let id = HostId::fresh(clock::wall(), &clock::id_entropy());
     let host = NewHost {
         id,
@@ -266,7 +271,7 @@ fn finished(log_bytes: u64) -> RunState {
     }))
 }
 
-fn daily(name: &str) -> CreateAutomation {
+pub(crate) fn daily(name: &str) -> CreateAutomation {
     CreateAutomation {
         name: name.into(),
         prompt: "echo hi".into(),

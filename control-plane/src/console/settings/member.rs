@@ -67,7 +67,10 @@ async fn set_role(
 async fn recover(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match recovery::make(&app, &visitor.caller, UserId(id)).await {
         Ok(link) => {
@@ -86,7 +89,10 @@ async fn recover(
 async fn remove(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match members::remove(&app, &visitor.caller, UserId(id)).await {
         Ok(()) if visitor.user_id.0 == id => {

@@ -44,10 +44,15 @@ pub(super) fn routes() -> Router<App> {
 pub(super) fn roles(own: Role) -> Vec<(String, String)> {
     let all = [
         (Role::Member, "Member: works with what they are given"),
-        (Role::Admin, "Admin: also manages members and everything of the organization"),
+        (
+            Role::Admin,
+            "Admin: also manages members and everything of the organization",
+        ),
         (Role::Owner, "Owner: also makes and manages owners"),
     ];
-    let given = all.into_iter().filter(|(role, _)| members::may_manage(own, *role));
+    let given = all
+        .into_iter()
+        .filter(|(role, _)| members::may_manage(own, *role));
     given
         .map(|(role, words)| (role.word().to_owned(), words.to_owned()))
         .collect()
@@ -56,13 +61,23 @@ pub(super) fn roles(own: Role) -> Vec<(String, String)> {
 /// A role as a form names it.
 pub(super) fn role(word: &str) -> Result<Role, Failure> {
     Role::from_word(word).ok_or_else(|| {
-        Failure::new(ErrorCode::InvalidArgument, format!("there is no role {word:?}"))
-            .hint("choose member, admin or owner")
+        Failure::new(
+            ErrorCode::InvalidArgument,
+            format!("there is no role {word:?}"),
+        )
+        .hint("choose member, admin or owner")
     })
 }
 
 async fn page(State(app): State<App>, SignedIn(visitor): SignedIn) -> Response {
-    shown(&app, &visitor, StatusCode::OK, &Invitation::default(), &html! {}).await
+    shown(
+        &app,
+        &visitor,
+        StatusCode::OK,
+        &Invitation::default(),
+        &html! {},
+    )
+    .await
 }
 
 async fn invite(
@@ -94,7 +109,10 @@ async fn invite(
 async fn revoke(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match invitations::revoke(&app, &visitor.caller, id).await {
         Ok(()) => layout::redirect(PATH, "The invitation was taken back."),

@@ -60,5 +60,7 @@ fn shown(visitor: &Visitor, status: StatusCode, name: &str, problem: &Markup) ->
         (facts(&[("Id", html! { code { (visitor.caller.org_id) } }), ("Your role", html! { (visitor.caller.role.word()) })]))
         p { a href="/organizations" { "All your organizations" } }
     };
-    super::page(visitor, "Organization", PATH).status(status).body(body)
+    super::page(visitor, "Organization", PATH)
+        .status(status)
+        .body(body)
 }

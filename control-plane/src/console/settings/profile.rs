@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::super::field::Field;
 use super::super::layout::{self, Nav};
-use super::super::parts::{badge, post_button, table, when, Tone};
+use super::super::parts::{Tone, badge, post_button, table, when};
 use super::super::setup::new_password;
 use super::super::stranger::{retry_after, said};
 use super::super::{Checked, SignedIn};
@@ -50,10 +50,7 @@ async fn page(State(app): State<App>, SignedIn(visitor): SignedIn) -> Response {
     shown(&app, &visitor, StatusCode::OK, &html! {}).await
 }
 
-async fn rename(
-    State(app): State<App>,
-    Checked { visitor, form }: Checked<Sent>,
-) -> Response {
+async fn rename(State(app): State<App>, Checked { visitor, form }: Checked<Sent>) -> Response {
     match profile::rename(&app, &visitor, &form.name).await {
         Ok(()) => layout::redirect(PATH, "Your name was changed."),
         Err(failure) => again(&app, &visitor, failure.into()).await,
@@ -66,7 +63,10 @@ async fn change_email(
     headers: HeaderMap,
     Checked { visitor, form }: Checked<Sent>,
 ) -> Response {
-    let browser = Browser { headers: &headers, peer };
+    let browser = Browser {
+        headers: &headers,
+        peer,
+    };
     match profile::change_email(&app, &visitor, &form.email, &form.current, browser).await {
         Ok(()) => layout::redirect(PATH, "Your email was changed."),
         Err(refused) => again(&app, &visitor, refused).await,
@@ -79,7 +79,10 @@ async fn change_password(
     headers: HeaderMap,
     Checked { visitor, form }: Checked<Sent>,
 ) -> Response {
-    let browser = Browser { headers: &headers, peer };
+    let browser = Browser {
+        headers: &headers,
+        peer,
+    };
     let (current, new) = (&form.current, &form.password);
     match profile::change_password(&app, &visitor, current, new, browser).await {
         Ok(cookie) => {
@@ -94,7 +97,10 @@ async fn change_password(
 
 async fn end_others(
     State(app): State<App>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match profile::end_others(&app, &visitor).await {
         Ok(0) => layout::redirect(PATH, "There was no other session."),
@@ -107,7 +113,10 @@ async fn end_others(
 async fn end_one(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked { visitor, form: Nothing {} }: Checked<Nothing>,
+    Checked {
+        visitor,
+        form: Nothing {},
+    }: Checked<Nothing>,
 ) -> Response {
     match profile::end_session(&app, &visitor, id).await {
         Ok(()) => layout::redirect(PATH, "The session has ended."),

@@ -1,5 +1,6 @@
 //! Getting in and out as a browser does it, and what an attacker would try.
 
+mod belonging;
 mod setting_up;
 mod signing_in;
 
