@@ -55,6 +55,50 @@ impl Default for OAuth {
     }
 }
 
+/// Signing in with an OpenID Connect provider.
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SingleSignOn {
+    /// The provider's issuer URL, exactly as it calls itself.
+    pub issuer: String,
+    /// The client that this server is registered as; its redirect URI is `URL/oidc/callback`.
+    pub client_id: String,
+    /// Its secret; none for a public client. The file names another file that holds it.
+    #[serde(skip)]
+    pub client_secret: Option<String>,
+    /// The file that holds the client's secret.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
+    /// What is asked for beside `openid`.
+    #[serde(default = "usual_scopes")]
+    pub scopes: Vec<String>,
+    /// What the button calls the provider.
+    #[serde(default = "usual_label")]
+    pub label: String,
+    /// Whoever has a verified email of these domains joins the server's first organization as a
+    /// member; everybody else needs an invitation.
+    #[serde(default)]
+    pub auto_join_domains: Vec<String>,
+}
+
+fn usual_scopes() -> Vec<String> {
+    ["email", "profile"].map(str::to_owned).to_vec()
+}
+
+fn usual_label() -> String {
+    "single sign-on".to_owned()
+}
+
+/// All but the secret.
+impl std::fmt::Debug for SingleSignOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SingleSignOn")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How long, and up to which size, whole run logs stay in the catalog. Runs and their outcomes stay
 /// in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use config::{Config, KeepLogs};
+pub use config::{Config, KeepLogs, SingleSignOn};
 pub use lifecycle::{ControlPlane, OpenError, ServeError, open};
 pub use people::recovery::on_this_machine as recovery_link;
 
@@ -68,6 +68,8 @@ pub struct App {
     pub shutdown: CancellationToken,
     /// How often what may be done.
     pub limits: Arc<limits::Limits>,
+    /// Where people sign in beside their passwords, when that is configured.
+    pub single_sign_on: Option<Arc<config::SingleSignOn>>,
     /// Where passwords are hashed.
     pub passwords: Arc<auth::Passwords>,
     /// Commands being asked now: nobody asks the same one twice at once.
@@ -98,6 +100,7 @@ impl App {
             server: Arc::new(server),
             shutdown: CancellationToken::new(),
             limits: Arc::default(),
+            single_sign_on: None,
             passwords: Arc::default(),
             asking: Arc::default(),
             streams: Arc::default(),

@@ -22,7 +22,7 @@ use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::edge::{self, Listening, Tls, TlsError};
 use crate::limits::Limits;
 use crate::store::{self, Store, StoreError};
-use crate::{App, Config, KeepLogs, Server, clock, config, reconcile, retention};
+use crate::{App, Config, KeepLogs, Server, SingleSignOn, clock, config, reconcile, retention};
 
 /// How long requests, and then background work, get to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -144,6 +144,11 @@ impl ControlPlane {
     pub(crate) fn listening_on(&self) -> SocketAddr {
         let address = self.listening.listener.local_addr();
         address.unwrap_or_else(|error| panic!("a socket without an address: {error}"))
+    }
+
+    /// Lets people sign in with this provider too.
+    pub fn set_single_sign_on(&mut self, settings: SingleSignOn) {
+        self.app.single_sign_on = Some(Arc::new(settings));
     }
 
     /// A link by which somebody becomes the owner, fresh at each call and good for 24 hours; none once

@@ -22,6 +22,7 @@ mod projects;
 mod runs;
 mod schedule;
 mod serve;
+mod server_file;
 mod status;
 mod tasks;
 mod when;

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::home;
 use crate::output;
 use crate::paste;
+use crate::server_file;
 
 /// How long blocking work may go on after everything else has ended.
 const LEFT_BEHIND_LIMIT: Duration = Duration::from_millis(200);
@@ -170,7 +171,13 @@ pub(crate) fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failu
 }
 
 async fn open(config: Config) -> Result<ControlPlane, Failure> {
-    hostler_control_plane::open(config).await.map_err(told)
+    // Before anything is made: a wrong setting is told alone.
+    let settings = server_file::load(&config.home)?;
+    let mut plane = hostler_control_plane::open(config).await.map_err(told)?;
+    if let Some(sign_on) = settings.single_sign_on {
+        plane.set_single_sign_on(sign_on);
+    }
+    Ok(plane)
 }
 
 /// Enrols this machine if need be, over the same path as every host, then runs the daemon.

@@ -32,6 +32,12 @@ pub(crate) const FORM: Cookie = Cookie {
     plain: "hostler-form",
 };
 
+/// A sign-in at another provider that was begun here.
+pub(crate) const AWAY: Cookie = Cookie {
+    bound: "__Host-hostler-away",
+    plain: "hostler-away",
+};
+
 impl Cookie {
     /// What a request holds of it.
     pub(crate) fn read(self, headers: &HeaderMap, peer: Peer) -> Option<&str> {

@@ -7,9 +7,9 @@
 
 mod changes;
 mod check;
+mod leaving;
 mod preview;
 mod prompts;
-mod leaving;
 mod record;
 mod target;
 mod view;

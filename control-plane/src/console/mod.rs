@@ -13,15 +13,16 @@ mod device;
 mod field;
 pub(crate) mod flash;
 mod input;
+mod invitation;
 mod keys;
 mod layout;
 mod moment;
+mod oidc;
+mod organizations;
 mod parts;
 mod projects;
-mod runs;
-mod invitation;
-mod organizations;
 mod recovery;
+mod runs;
 mod settings;
 mod setup;
 mod sign_in;
@@ -60,6 +61,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(tasks::routes())
         .merge(workspaces::routes())
         .merge(invitation::routes())
+        .merge(oidc::routes())
         .merge(organizations::routes())
         .merge(recovery::routes())
         .merge(settings::routes())

@@ -9,9 +9,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::field::Field;
-use super::layout;
 use super::stranger::{self, Stranger, StrangersForm};
 use super::visit::Checked;
+use super::{layout, oidc};
 use crate::App;
 use crate::auth::session;
 use crate::edge::Peer;
@@ -111,6 +111,7 @@ fn form(app: &App, stranger: &Stranger, email: &str, next: &str, problem: &Marku
             (Field::password("password", "Password").autocomplete("current-password").required())
             div.actions { button.main type="submit" { "Sign in" } }
         }
+        (oidc::way(app, next))
     }
 }
 

@@ -101,7 +101,9 @@ pub async fn remove(app: &App, caller: &Caller, user: UserId) -> Result<(), Fail
         app.hosts
             .disconnect(host.id, "its owner left the organization");
     }
-    told.into_iter().for_each(|host| app.hosts.sync_soon(host));
+    for host in told {
+        app.hosts.sync_soon(host);
+    }
     Ok(())
 }
 

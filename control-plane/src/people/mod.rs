@@ -8,6 +8,7 @@
 pub mod invitations;
 pub mod links;
 pub mod members;
+pub(crate) mod oidc;
 pub mod organizations;
 pub mod profile;
 pub mod recovery;

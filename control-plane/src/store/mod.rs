@@ -12,6 +12,7 @@ pub mod commands;
 pub mod devices;
 pub mod grants;
 pub mod hosts;
+pub mod identities;
 pub mod links;
 pub mod logs;
 pub mod members;

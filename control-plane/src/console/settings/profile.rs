@@ -171,6 +171,13 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
                 div.actions { button type="submit" { @if has_password { "Change password" } @else { "Set password" } } }
             }
         }
+        @if let Some(settings) = &app.single_sign_on {
+            section {
+                div.section-head { h2 { "Single sign-on" } }
+                p { "Sign in with " (settings.label) " beside your password." }
+                (post_button(visitor, "/oidc/link", "Link it", ""))
+            }
+        }
         (own_sessions(visitor, &sessions))
     })
 }

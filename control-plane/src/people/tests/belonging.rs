@@ -199,6 +199,21 @@ async fn no_form_gives_a_role_above_ones_own() {
             .status,
         400
     );
+    for (user, expected) in [(member, "member"), (admin, "admin"), (boss, "owner")] {
+        assert_eq!(
+            role_of(&catalog.app, org, user).await.as_deref(),
+            Some(expected)
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_organization_keeps_an_owner() {
+    let catalog = Catalog::new().await;
+    let boss = catalog.caller.user_id;
+    let (admin, _) = person(&catalog, "adm@example.com", "admin").await;
+    let role = |user: UserId| format!("/settings/members/{user}/role");
+    let act = |user: UserId, act: &str| format!("/settings/members/{user}/{act}");
     let mut boss_browser = owner(&catalog).await;
     for (path, fields) in [
         (role(boss), vec![("role", "admin")]),
@@ -206,12 +221,6 @@ async fn no_form_gives_a_role_above_ones_own() {
     ] {
         let page = boss_browser.post(&path, &fields).await;
         assert_eq!(page.status, 409, "the last owner: {path}");
-    }
-    for (user, expected) in [(member, "member"), (admin, "admin"), (boss, "owner")] {
-        assert_eq!(
-            role_of(&catalog.app, org, user).await.as_deref(),
-            Some(expected)
-        );
     }
     assert_eq!(
         boss_browser
@@ -272,36 +281,22 @@ async fn whoever_is_removed_loses_everything_at_once() {
     let host = add_host(app, &her, "Ada's box").await;
     let mut automation = daily("Hers");
     automation.host = Some(host.to_string());
-    let made = crate::automations::create(app, &her, automation)
-        .await
-        .unwrap()
-        .automation
-        .id;
-    let (key, token) = mint(SecretKind::ApiKey, "k", org, ada, None);
-    let mut tx = app.store.begin().await.unwrap();
-    store::tokens::insert(&mut tx, &token).await.unwrap();
-    app.store.commit(tx).await.unwrap();
+    let made = crate::automations::create(app, &her, automation).await;
+    let made = made.unwrap().automation.id;
+    let key = api_key(app, org, ada).await;
     let link = invitation(&mut browser, "friend@example.com", "admin").await;
     let mut boss = owner(&catalog).await;
-    assert_eq!(
-        boss.post(&format!("/settings/members/{ada}/remove"), &[])
-            .await
-            .status,
-        303
-    );
+    let path = format!("/settings/members/{ada}/remove");
+    assert_eq!(boss.post(&path, &[]).await.status, 303);
     assert_eq!(
         browser.get("/").await.location(),
         "/sign-in",
         "her session has ended"
     );
-    let row = store::tokens::by_hash(&app.store, &key.hash().to_string())
-        .await
-        .unwrap();
+    let row = store::tokens::by_hash(&app.store, &key).await.unwrap();
     assert!(row.is_none(), "her key finds nothing");
     let rejoined = add_back(app, org, ada).await;
-    let row = store::tokens::by_hash(&app.store, &key.hash().to_string())
-        .await
-        .unwrap();
+    let row = store::tokens::by_hash(&app.store, &key).await.unwrap();
     assert!(
         row.unwrap().revoked_at.is_some(),
         "nor does it come back with her: {rejoined}"
@@ -330,6 +325,15 @@ async fn whoever_is_removed_loses_everything_at_once() {
             "{action} in {audit:?}"
         );
     }
+}
+
+/// The hash of a fresh API key.
+async fn api_key(app: &App, org: OrgId, user: UserId) -> String {
+    let (key, token) = mint(SecretKind::ApiKey, "k", org, user, None);
+    let mut tx = app.store.begin().await.unwrap();
+    store::tokens::insert(&mut tx, &token).await.unwrap();
+    app.store.commit(tx).await.unwrap();
+    key.hash().to_string()
 }
 
 async fn add_back(app: &App, org: OrgId, user: UserId) -> String {

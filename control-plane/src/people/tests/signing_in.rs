@@ -70,11 +70,8 @@ async fn a_person_signs_in_and_out() {
         "another's token"
     );
     assert_eq!(browser.get("/").await.location(), "/hosts");
-    let headers = [(
-        "cookie".to_owned(),
-        format!("__Host-hostler={}", browser.cookies["__Host-hostler"]),
-    )];
-    browser.csrf = csrf(&catalog, &headers[0].1).await;
+    let cookie = format!("__Host-hostler={}", browser.cookies["__Host-hostler"]);
+    browser.csrf = csrf(&catalog, &cookie).await;
     assert_eq!(browser.post("/sign-out", &[]).await.location(), "/sign-in");
     assert!(!browser.cookies.contains_key("__Host-hostler"));
     assert_eq!(
