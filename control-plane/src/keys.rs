@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::audit::{self, Thing};
+use crate::auth::oauth::client::CLI;
 use crate::auth::{Caller, Role, Scope, Scopes, SecretKind, mint};
 use crate::store::tokens::{self, TokenRow};
 use crate::{clock, names, store};
@@ -24,9 +25,6 @@ pub(crate) const MOST_DAYS: u32 = 3_650;
 
 /// Keys one person can have at a time.
 const MOST_KEYS: usize = 200;
-
-/// Our own command line, which signs in as a client and acts for the person at the terminal.
-const OWN_CLIENT: &str = "hostler-cli";
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -162,7 +160,8 @@ pub(crate) fn scope_names(scopes: Scopes) -> Vec<&'static str> {
 async fn refuse_clients(app: &App, caller: &Caller) -> Result<(), Failure> {
     let token = store::whoami::by_token(&app.store, caller.token_id).await?;
     match token.and_then(|token| token.client_id) {
-        Some(client) if client != OWN_CLIENT => Err(Failure::new(
+        // Our own command line acts for the person at the terminal.
+        Some(client) if client != CLI => Err(Failure::new(
             ErrorCode::Forbidden,
             "a connected client cannot make API keys",
         )

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::client::Connection;
 use crate::failure::EXIT_CODES;
 pub(crate) use governing::{AuditCommand, AuditFormat, KeysCommand};
-pub(crate) use serving::{ServerArgs, UpArgs};
+pub(crate) use serving::{ServerArgs, UpArgs, raise_files};
 pub(crate) use signing_in::{AuthCommand, JoinArgs, LoginArgs};
 
 const EXAMPLES: &str = "Examples:

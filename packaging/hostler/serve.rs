@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{ServerArgs, UpArgs};
+use crate::args::{ServerArgs, UpArgs, raise_files};
 use crate::credentials::{self, Entry, Saved};
 use crate::failure::Failure;
 use crate::home;
@@ -67,6 +67,7 @@ pub(crate) fn up(args: &UpArgs) -> Result<ExitCode, Failure> {
 pub(crate) fn server(args: &ServerArgs) -> Result<ExitCode, Failure> {
     let home = home::ensure()?;
     log_to_stderr();
+    raise_files();
     block_on(async {
         let shutdown = CancellationToken::new();
         cancel_on_signal(&shutdown)?;

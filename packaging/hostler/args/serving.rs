@@ -71,9 +71,33 @@ impl PaceArgs {
             rates: Rates::default()
                 .with(Bucket::Calls, rate(self.calls_per_minute))
                 .with(Bucket::Requests, rate(self.requests_per_minute)),
-            connections: self.connections as usize,
+            connections: openable(self.connections),
             connections_per_address: self.connections_per_address as usize,
             ..Settings::default()
+        }
+    }
+}
+
+/// As many connections as there are files for, leaving a quarter to everything else.
+fn openable(wanted: u32) -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let most = files.map_or(u64::MAX, |files| files - files / 4);
+    usize::try_from(u64::from(wanted).min(most)).unwrap_or(usize::MAX)
+}
+
+/// Lets this process open as many files as the system allows: a server alone starts no agents, which
+/// would inherit that.
+pub(crate) fn raise_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(65_536).min(65_536);
+    if limit.current.is_some_and(|now| now < most) {
+        let raised = Rlimit {
+            current: Some(most),
+            maximum: limit.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "the limit of open files stays");
         }
     }
 }
