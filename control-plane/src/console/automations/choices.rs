@@ -12,6 +12,7 @@ use super::super::text;
 use super::fields::{Choice, Group};
 use super::form::Form;
 use crate::App;
+use crate::auth::Caller;
 use crate::auth::session::Visitor;
 use crate::hosts_catalog::HostView;
 use crate::workspaces::ListWorkspaces;
@@ -21,6 +22,8 @@ use crate::{hosts_catalog, projects, workspaces};
 #[derive(Debug)]
 pub(super) struct Choices {
     hosts: Vec<HostView>,
+    /// The host of an automation whose owner may not use it any more.
+    lost: Option<String>,
     pub(super) host: Option<HostView>,
     pub(super) places: Vec<Group>,
 }
@@ -32,47 +35,24 @@ impl Choices {
         let mut hosts = hosts_catalog::list(app, caller, None).await?;
         hosts.sort_by_key(|host| !host.online);
         let chosen = hosts.iter().find(|host| host.id.to_string() == form.host);
-        let host = chosen.or(hosts.first()).cloned();
+        let lost = (chosen.is_none() && !form.id.is_empty()).then(|| form.host.clone());
+        let first = hosts.first().filter(|_| lost.is_none());
+        let host = chosen.or(first).cloned();
         let mut places = vec![(
             "",
             vec![Choice::new("scratch", "A scratch folder for each run")],
         )];
         if let Some(host) = &host {
-            let id = host.id.to_string();
-            let found = projects::list(app, caller, Some(&id)).await?;
-            let ready = |project: &&projects::ProjectView| {
-                project
-                    .hosts
-                    .iter()
-                    .any(|place| place.host_id == host.id && place.state == ProjectState::Ready)
-            };
-            let found = found.iter().filter(ready).map(|project| {
-                Choice::new(
-                    format!("project:{}", project.id),
-                    text::short(&project.name, 80),
-                )
-            });
-            places.push(("A fresh worktree for each run, of project", found.collect()));
-            let wanted = ListWorkspaces {
-                host: Some(id),
-                ..ListWorkspaces::default()
-            };
-            let found = workspaces::list(app, caller, wanted).await?;
-            let ready = found
-                .iter()
-                .filter(|one| one.workspace.state == WorkspaceState::Ready);
-            let found = ready.map(|one| {
-                let project = one.project_name.as_deref().unwrap_or("scratch");
-                let words = format!("{} ({project})", one.workspace.name);
-                Choice::new(
-                    format!("workspace:{}", one.workspace.id),
-                    text::short(&words, 80),
-                )
-            });
-            places.push(("Always in workspace", found.collect()));
+            places.extend(places_on(app, caller, host).await?);
+        }
+        let mut known = places.iter().flat_map(|(_, choices)| choices);
+        if !form.id.is_empty() && !known.any(|choice| choice.value == form.place) {
+            let words = "The present one, which this host does not have now";
+            places.push(("", vec![Choice::new(&form.place, words)]));
         }
         Ok(Self {
             hosts,
+            lost,
             host,
             places,
         })
@@ -84,11 +64,14 @@ impl Choices {
             let away = if host.online { "" } else { " (offline)" };
             Choice::new(host.id.to_string(), text::short(&host.name, 60) + away)
         });
-        vec![("", hosts.collect())]
+        let lost = self.lost.iter();
+        let lost =
+            lost.map(|id| Choice::new(id, "The present host, which you may not use any more"));
+        vec![("", lost.chain(hosts).collect())]
     }
 
     pub(super) fn has_hosts(&self) -> bool {
-        !self.hosts.is_empty()
+        !self.hosts.is_empty() || self.lost.is_some()
     }
 
     /// The agents of the chosen host, those it cannot run marked; none when it has not told of any.
@@ -151,6 +134,42 @@ impl Choices {
         });
         vec![("", choices.collect())]
     }
+}
+
+/// Where an automation can run on a host.
+async fn places_on(app: &App, caller: &Caller, host: &HostView) -> Result<[Group; 2], Failure> {
+    let id = host.id.to_string();
+    let found = projects::list(app, caller, Some(&id)).await?;
+    let ready = |project: &&projects::ProjectView| {
+        project
+            .hosts
+            .iter()
+            .any(|place| place.host_id == host.id && place.state == ProjectState::Ready)
+    };
+    let found = found.iter().filter(ready).map(|project| {
+        Choice::new(
+            format!("project:{}", project.id),
+            format!("A fresh worktree of {}", text::short(&project.name, 80)),
+        )
+    });
+    let projects = ("Projects", found.collect());
+    let wanted = ListWorkspaces {
+        host: Some(id),
+        ..ListWorkspaces::default()
+    };
+    let found = workspaces::list(app, caller, wanted).await?;
+    let ready = found
+        .iter()
+        .filter(|one| one.workspace.state == WorkspaceState::Ready);
+    let found = ready.map(|one| {
+        let project = one.project_name.as_deref().unwrap_or("no project");
+        let words = format!("Workspace {} of {project}", one.workspace.name);
+        Choice::new(
+            format!("workspace:{}", one.workspace.id),
+            text::short(&words, 80),
+        )
+    });
+    Ok([projects, ("Workspaces", found.collect())])
 }
 
 fn agent_choice(agent: &AgentFacts, why: Option<&str>) -> Choice {

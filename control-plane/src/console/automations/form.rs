@@ -166,7 +166,7 @@ impl Form {
                         "Write a rule, such as FREQ=DAILY;BYHOUR=9;BYMINUTE=0.",
                     );
                 }
-                self.rrule.replace("\r\n", "\n")
+                unix(&self.rrule)
             }
         }
     }
@@ -189,7 +189,7 @@ impl Form {
         let branch = some(&self.base_branch).filter(|_| project.is_some());
         let create = CreateAutomation {
             name: self.name.clone(),
-            prompt: self.prompt.replace("\r\n", "\n"),
+            prompt: unix(&self.prompt),
             agent: self.agent.trim().to_owned(),
             host: some(&self.host),
             project,
@@ -257,14 +257,14 @@ impl Form {
             project: replaced.then_some(all.project),
             workspace: replaced.then_some(all.workspace),
             base_branch: replaced.then_some(all.base_branch),
-            rrule: Some(all.rrule).filter(|rule| *rule != view.schedule.rrule),
+            rrule: Some(all.rrule).filter(|rule| *rule != unix(&view.schedule.rrule)),
             dtstart: all.dtstart.filter(|start| *start != stored.dtstart),
             timezone: Some(all.timezone).filter(|zone| *zone != view.schedule.timezone),
             exdates: Some(all.exdates).filter(|_| differs(&self.exdates, &stored.exdates)),
             rdates: Some(all.rdates).filter(|_| differs(&self.rdates, &stored.rdates)),
             policies: all.policies,
             prompt: Some(all.prompt)
-                .filter(|text| text != prompt)
+                .filter(|text| *text != unix(prompt))
                 .map(|text| NewPrompt {
                     text,
                     if_version: self.version.parse().ok(),
@@ -291,6 +291,11 @@ fn place_of(view: &AutomationView) -> String {
         (None, Some(id)) => format!("workspace:{id}"),
         (None, None) => "scratch".to_owned(),
     }
+}
+
+/// A browser ends lines with `\r\n`, whatever they ended with before.
+fn unix(text: &str) -> String {
+    text.replace("\r\n", "\n")
 }
 
 fn some(text: &str) -> Option<String> {

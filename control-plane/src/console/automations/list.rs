@@ -84,7 +84,7 @@ fn row(one: &AutomationView, runs: &[Run], now: UtcMillis) -> Vec<Markup> {
         .as_deref()
         .filter(|_| one.deleted_at.is_none());
     vec![
-        html! { a href=(format!("/automations/{}", one.id)) { (name) } br; span.tag { (text::short(&one.agent, 40)) } },
+        html! { a href=(format!("/automations/{}", one.id)) { (name) } span.tag { (text::short(&one.agent, 40)) } },
         html! { div { (state(one)) @if let Some(reason) = reason { br; span.hint { (text::short(&moment::localised(reason, &zone), 120)) } } } },
         html! { @if let Some(next) = one.next_run_at { div { (moment::at(next, &zone)) br; span.muted { (parts::when(next, now)) } } } },
         html! { @if let Some(last) = &one.last_run { div { a href=(format!("/runs/{}", last.run_id)) { (moment::at(last.at, &zone)) } br; (states::badge(last.state)) } } },
@@ -110,7 +110,7 @@ pub(super) fn state(one: &AutomationView) -> Markup {
 
 async fn filters(app: &App, visitor: &Visitor, wanted: &Wanted) -> Result<Markup, Failure> {
     let show = [
-        ("", "Enabled and paused"),
+        ("", "All"),
         ("enabled", "Enabled"),
         ("paused", "Paused"),
         ("deleted", "Deleted"),
