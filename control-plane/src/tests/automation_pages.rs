@@ -294,11 +294,33 @@ async fn runs_of_all_automations_follow_one_another_page_by_page() {
     })
     .await;
     assert_eq!(named.len(), 86);
-    let strip = marks(&app.store, &[one, two], 20).await.unwrap();
-    assert_eq!(strip.len(), 40);
-    let mine = Browser::of(app, caller).await;
+}
+
+#[tokio::test]
+async fn a_list_of_runs_is_filtered_and_a_strip_has_the_newest() {
+    let catalog = Catalog::new().await;
+    let automation = catalog.automation("one").await;
+    let events: Vec<Event> = (0..30)
+        .map(|number| {
+            let state = if number % 5 == 0 {
+                RunState::Queued
+            } else {
+                finished(0)
+            };
+            Event::RunChanged(Box::new(run(number, automation, state)))
+        })
+        .collect();
+    catalog.tell(&events).await;
+    let app = &catalog.app;
+    let strip = marks(&app.store, &[automation], 20).await.unwrap();
+    let newest: Vec<RunId> = strip.iter().map(|mark| mark.run.id).collect();
+    let expected = (10..30)
+        .rev()
+        .map(|number| RunId(Uuid::from_u128(10_000 + number)));
+    assert_eq!(newest, expected.collect::<Vec<_>>());
+    let mine = Browser::of(app, &catalog.caller).await;
     let page = mine.get("/runs?state=queued").await;
-    assert_eq!(page.text.matches("badge wait").count(), 26, "{}", page.text);
+    assert_eq!(page.text.matches("badge wait").count(), 6, "{}", page.text);
     assert_eq!(mine.get("/runs?state=odd").await.status, 400);
     assert_eq!(mine.get("/runs?after=odd").await.status, 400);
 }

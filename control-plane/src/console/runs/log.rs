@@ -232,7 +232,9 @@ mod tests {
         let filler = "x".repeat(100_000);
         let mut whole = String::new();
         for number in 0..400 {
-            whole += &format!("{number} {}\n", &filler[..number * 7 % 9_000]);
+            whole += &number.to_string();
+            whole += &filler[..number * 7 % 9_000];
+            whole.push('\n');
         }
         whole += &"y".repeat(900_000);
         whole += "\nand then\n";

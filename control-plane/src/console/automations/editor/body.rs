@@ -59,7 +59,7 @@ impl Shown<'_> {
                 input type="hidden" name="revision" value=(form.revision);
                 input type="hidden" name="version" value=(form.version);
                 // Enter saves, so that is the first button of the form.
-                button.hidden type="submit" tabindex="-1" aria-hidden="true" { (save) }
+                button type="submit" hidden {}
                 (self.what())
                 (self.place())
                 (self.when())
