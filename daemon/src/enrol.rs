@@ -96,7 +96,7 @@ pub enum EnrolError {
         url: String,
     },
     /// It is not enrolled.
-    #[error("this machine is not enrolled. Run `hostler join URL --key hk_…` first")]
+    #[error("this machine is not enrolled. Run `hostler join URL` first")]
     NotEnrolled,
     /// The address is not one of a control plane.
     #[error("{url} cannot be used: {reason}")]

@@ -208,10 +208,10 @@ impl Ended {
             Self::Woke(_) | Self::Closed(close::AUTHENTICATE, _) => Next::Now,
             Self::Bye(after) => Next::Later(Some(*after)),
             Self::Closed(close::REVOKED, _) => Next::Stop(
-                "this host's access was revoked; enrol it again with `hostler join`".to_owned(),
+                "this host's access was revoked; run `hostler leave`, then `hostler join` again".to_owned(),
             ),
             Self::Closed(close::GONE, _) => Next::Stop(
-                "this host was removed from the control plane; enrol it again with `hostler join`"
+                "this host was removed from the control plane; run `hostler leave`, then `hostler join` again"
                     .to_owned(),
             ),
             Self::NoHandshake | Self::Dead | Self::Closed(..) | Self::Protocol(_) => {
