@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::auth::oauth::grants;
 use crate::auth::{ENROLMENT_KEY_MS, SecretKind, mint};
 use crate::edge::{self, Listening, Tls, TlsError};
 use crate::limits::Limits;
@@ -247,9 +248,12 @@ async fn rounds(app: App) {
     }
 }
 
-/// Old logs go at the start and now and then.
+/// Old logs, and what OAuth clients left, go at the start and now and then.
 async fn retention_rounds(app: App, keep: KeepLogs) {
     loop {
+        if let Err(error) = grants::forget_old(&app, clock::wall()).await {
+            tracing::error!(%error, "what OAuth clients left cannot be forgotten");
+        }
         match retention::round(&app, keep, clock::wall()).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "old logs were deleted"),

@@ -12,8 +12,12 @@ use crate::App;
 use crate::audit::{self, Thing};
 use crate::auth::{Caller, Role};
 use crate::store::audit::NewEntry;
+use crate::store::clients;
 use crate::store::grants::{self as rows, GrantRow};
 use crate::store::{StoreError, Tx};
+
+/// A day, milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60_000;
 
 /// Why a grant ended without its person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,15 @@ pub async fn revoke_grant(
     }
     app.store.commit(tx).await?;
     Ok(grant)
+}
+
+/// Forgets what ran out: clients that nobody uses, and a day later codes and tokens, so that a late
+/// second use of one is still noticed, and an expired token still told so.
+pub(crate) async fn forget_old(app: &App, now: UtcMillis) -> Result<(), StoreError> {
+    let mut tx = app.store.begin().await?;
+    clients::forget(&mut tx, now).await?;
+    rows::forget(&mut tx, now.plus_ms(-DAY_MS)).await?;
+    app.store.commit(tx).await
 }
 
 /// Takes a grant back because of what its client, or a thief, did.

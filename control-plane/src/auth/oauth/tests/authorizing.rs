@@ -149,16 +149,16 @@ async fn repeated_and_huge_parameters_are_refused() {
     let site = Site::new().await;
     let client = site.client().await;
     let good = site.query(&client, &[]);
+    let many = (0..60).fold(String::new(), |query, n| {
+        query + "&p" + &n.to_string() + "=1"
+    });
     for query in [
         format!("{good}&client_id={client}"),
         format!("{good}&redirect_uri=https%3A%2F%2Fevil.example%2F"),
         format!("{good}&state=b"),
         format!("{good}&x=1&x=2"),
         format!("{good}&x={}", "a".repeat(5_000)),
-        format!(
-            "{good}{}",
-            (0..60).map(|n| format!("&p{n}=1")).collect::<String>()
-        ),
+        format!("{good}{many}"),
     ] {
         let answer = site.browse(&format!("/oauth/authorize?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");

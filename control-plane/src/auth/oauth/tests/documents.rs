@@ -97,72 +97,69 @@ async fn nothing_is_fetched_for_somebody_who_is_not_signed_in() {
     );
 }
 
-#[tokio::test]
-async fn what_is_no_document_of_its_own_address_is_refused() {
-    let site = Site::with(DEVELOPMENT()).await;
-    let changed = |url: &str, name: &str, value: Value| {
+/// A document with one field changed; `{url}` in it is the server's own address.
+fn changed(name: &'static str, value: Value) -> impl Fn(&str) -> String + Send + 'static {
+    move |url| {
         let mut body = document(url);
-        body[name] = value;
-        ok(&body.to_string())
-    };
-    let answers: Vec<(Box<dyn Fn(&str) -> String + Send>, &str)> = vec![
-        (
-            Box::new(move |url| changed(url, "client_id", json!(format!("{url}/other.json")))),
-            "client_id is not its own",
-        ),
-        (
-            Box::new(move |url| changed(url, "client_id", json!(format!("{url}/client.json/")))),
-            "client_id is not its own",
-        ),
-        (
-            Box::new(move |url| changed(url, "redirect_uris", json!(["javascript:alert(1)"]))),
-            "scheme is not taken",
-        ),
-        (
-            Box::new(move |url| changed(url, "redirect_uris", json!(["http://app.example/"]))),
-            "localhost",
-        ),
-        (
-            Box::new(move |url| changed(url, "redirect_uris", json!([]))),
-            "redirect_uris",
-        ),
-        (
-            Box::new(move |url| {
-                changed(
-                    url,
-                    "token_endpoint_auth_method",
-                    json!("client_secret_basic"),
-                )
-            }),
-            "other than none",
-        ),
-        (
-            Box::new(move |url| changed(url, "client_name", json!("x".repeat(6_000)))),
-            "longer than 5120",
-        ),
-        (Box::new(|_| ok("no JSON")), "cannot be read"),
-        (
-            Box::new(|url| ok(&document(url).to_string()).replace("application/json", "text/html")),
-            "application/json",
-        ),
-        (
-            Box::new(|_| {
-                "HTTP/1.1 302 Found\r\nlocation: https://a.example/client.json\r\ncontent-length: 0\r\n\r\n".to_owned()
-            }),
-            "answers 302",
-        ),
-        (
-            Box::new(|_| "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned()),
-            "answers 404",
-        ),
-    ];
-    for (answer, told) in answers {
+        body[name] = value.clone();
+        ok(&body.to_string().replace("{url}", url))
+    }
+}
+
+impl Site {
+    /// The page that a client with such a document gets.
+    async fn refuses(&self, answer: impl Fn(&str) -> String + Send + 'static, told: &str) {
         let url = serving(answer).await;
-        let page = site.authorize(&format!("{url}/client.json"), &[]).await;
+        let page = self.authorize(&format!("{url}/client.json"), &[]).await;
         assert_eq!(page.status, StatusCode::BAD_REQUEST, "{told}: {page:?}");
         assert!(page.body.contains(told), "{told}: {}", page.body);
         assert_eq!(page.header(header::LOCATION), "");
     }
+}
+
+#[tokio::test]
+async fn a_document_that_says_something_else_is_refused() {
+    let site = Site::with(DEVELOPMENT()).await;
+    for (name, value, told) in [
+        (
+            "client_id",
+            json!("{url}/other.json"),
+            "client_id is not its own",
+        ),
+        (
+            "client_id",
+            json!("{url}/client.json/"),
+            "client_id is not its own",
+        ),
+        (
+            "redirect_uris",
+            json!(["javascript:alert(1)"]),
+            "scheme is not taken",
+        ),
+        ("redirect_uris", json!(["http://app.example/"]), "localhost"),
+        ("redirect_uris", json!([]), "redirect_uris"),
+        (
+            "token_endpoint_auth_method",
+            json!("client_secret_basic"),
+            "other than none",
+        ),
+        ("client_name", json!("x".repeat(6_000)), "longer than 5120"),
+    ] {
+        site.refuses(changed(name, value), told).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_document_at_all_is_refused() {
+    let site = Site::with(DEVELOPMENT()).await;
+    let plain =
+        |head: &'static str| move |_: &str| format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n");
+    site.refuses(|_| ok("no JSON"), "cannot be read").await;
+    let html = |url: &str| ok(&document(url).to_string()).replace("application/json", "text/html");
+    site.refuses(html, "application/json").await;
+    let moved = "302 Found\r\nlocation: https://a.example/client.json";
+    site.refuses(plain(moved), "answers 302").await;
+    site.refuses(plain("404 Not Found"), "answers 404").await;
 }
 
 #[tokio::test]

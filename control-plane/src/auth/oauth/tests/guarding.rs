@@ -151,18 +151,16 @@ async fn no_tool_is_open_to_a_token_without_its_scope() {
             let reads = tool["annotations"]["readOnlyHint"] == true;
             let answer = site.mcp(&pair.access, &call(name, &json!({}))).await;
             let open = answer.status == StatusCode::OK;
-            let expected = reads && site.noun_of(name) == noun;
+            let expected = reads && noun_of(name) == noun;
             assert_eq!(open, expected, "{name} with {noun}:read: {answer:?}");
         }
     }
 }
 
-impl Site {
-    /// The noun of a tool's scope: runs are read with automations.
-    fn noun_of<'a>(&self, tool: &'a str) -> &'a str {
-        let noun = tool.split('_').next().unwrap();
-        if noun == "runs" { "automations" } else { noun }
-    }
+/// The noun of a tool's scope: runs are read with automations.
+fn noun_of(tool: &str) -> &str {
+    let noun = tool.split('_').next().unwrap();
+    if noun == "runs" { "automations" } else { noun }
 }
 
 #[tokio::test]
@@ -216,6 +214,62 @@ async fn a_disconnected_clients_next_request_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_is_disconnected_in_settings() {
+    let site = Site::new().await;
+    let pair = site.connect("tasks:read").await;
+    let page = site.browse("/settings/clients").await;
+    for words in ["Test client", "tasks:read", "owner@localhost"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    let (_, rest) = page.body.split_once("action=\"/settings/clients/").unwrap();
+    let path = format!("/settings/clients/{}", rest.split('"').next().unwrap());
+    let forged = super::Browser {
+        csrf: "0".repeat(64),
+        ..site.browser.clone()
+    };
+    let refused = site.submit_as(&forged, &path, &[]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.ping(&pair.access).await, StatusCode::OK);
+    let done = site.submit(&path, &[]).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{done:?}");
+    assert_eq!(site.ping(&pair.access).await, StatusCode::UNAUTHORIZED);
+    let page = site.browse("/settings/clients").await;
+    assert!(
+        page.body.contains("No clients are connected"),
+        "{}",
+        page.body
+    );
+    let unknown = site.submit("/settings/clients/x/disconnect", &[]).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+/// What ran out is forgotten, what is in use is not, and a thief is still noticed meanwhile.
+#[tokio::test]
+async fn what_ran_out_is_forgotten_in_time() {
+    let site = Site::new().await;
+    let first = site.connect_all().await;
+    let again = site.refresh(&first.client, &first.refresh).await;
+    let second = super::Pair::of(first.client.clone(), &again);
+    for _ in 0..25 {
+        site.age(24 * 3_600_000).await;
+        grants::forget_old(&site.app, clock::wall()).await.unwrap();
+    }
+    let third = site.refresh(&second.client, &second.refresh).await;
+    let third = super::Pair::of(first.client.clone(), &third);
+    assert_eq!(site.ping(&third.access).await, StatusCode::OK);
+    site.refresh(&first.client, &first.refresh)
+        .await
+        .refused("invalid_grant");
+    assert_eq!(site.ping(&third.access).await, StatusCode::UNAUTHORIZED);
+    site.age(60 * 24 * 3_600_000).await;
+    grants::forget_old(&site.app, clock::wall()).await.unwrap();
+    let listed = grants::grants(&site.app, &site.owner(), clock::wall())
+        .await
+        .unwrap();
+    assert!(listed.is_empty());
+}
+
+#[tokio::test]
 async fn members_see_and_end_their_own_connections_alone() {
     let site = Site::new().await;
     site.connect_all().await;
@@ -265,7 +319,7 @@ async fn no_secret_stands_in_the_catalog() {
     let client = site.client().await;
     let code = site.code(&client).await;
     let tokens: Value = site.exchange(&client, &code, &[]).await.json();
-    let file = site._home.path().join("control-plane");
+    let file = site.home.path().join("control-plane");
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(file).unwrap() {
         bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());

@@ -31,7 +31,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 /// A server with one organization, whose owner has a signed-in browser.
 struct Site {
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
     _plane: crate::ControlPlane,
     app: App,
     routes: Router,
@@ -105,7 +105,7 @@ impl Site {
         let (org, owner) = owner.unwrap();
         let browser = signed_in(&app, owner.user_id, org).await;
         Self {
-            _home: home,
+            home,
             _plane: plane,
             routes: routes_of(&app),
             app,
