@@ -235,11 +235,11 @@ async fn a_client_is_disconnected_in_settings() {
     assert_eq!(site.ping(&pair.access).await, StatusCode::UNAUTHORIZED);
     let page = site.browse("/settings/clients").await;
     assert!(
-        page.body.contains("No clients are connected"),
+        page.body.contains("No client is connected"),
         "{}",
         page.body
     );
-    let unknown = site.submit("/settings/clients/x/disconnect", &[]).await;
+    let unknown = site.submit("/settings/clients/x/revoke", &[]).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }
 
