@@ -77,7 +77,17 @@ impl Things {
         let key = home.run(&["keys", "create", MARK, "--json"]).json();
         let who = home.run(&["whoami", "--json"]).json();
         let grant = "01900000-0000-7000-8000-000000000077";
-        home.sql(&catalog(home), &[format!("INSERT INTO oauth_grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at, connected_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0, 0 FROM tokens WHERE kind = 'api_key' LIMIT 1", up.url)]);
+        let invitation = "01900000-0000-7000-8000-000000000078";
+        let session = "01900000-0000-7000-8000-000000000079";
+        let of = "FROM tokens WHERE kind = 'api_key' LIMIT 1";
+        home.sql(
+            &catalog(home),
+            &[
+                format!("INSERT INTO oauth_grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at, connected_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0, 0 {of}", up.url),
+                format!("INSERT INTO links (id, kind, hash, org_id, email, role, created_at, expires_at) SELECT '{invitation}', 'invitation', 'h', org_id, '{MARK}@example.com', 'member', 0, 9999999999999 {of}"),
+                format!("INSERT INTO sessions (id, hash, user_id, org_id, created_at, last_seen_at, expires_at, agent) SELECT '{session}', 'h', user_id, org_id, 0, 0, 9999999999999, '{MARK}' {of}"),
+            ],
+        );
         Self(vec![
             ("/hosts", text(&mcp.host()["id"])),
             ("/projects", text(&project)),
@@ -89,6 +99,9 @@ impl Things {
             ("/v1/keys", text(&key["key"]["id"])),
             ("/settings/clients", grant.to_owned()),
             ("/settings/members", text(&who["person"]["id"])),
+            ("/settings/members/invitations", invitation.to_owned()),
+            ("/settings/profile/sessions", session.to_owned()),
+            ("/organizations", text(&who["organization"]["id"])),
             ("/v1/hosts", text(&mcp.host()["id"])),
         ])
     }
