@@ -34,8 +34,9 @@ fn main() {
         home: home.path().to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
         public_url: None,
-        keep_logs: KeepLogs::default(),
+        keep_logs: KeepLogs { days: 0, gib: 0 },
         edge: unlimited(),
+        oauth: hostler_control_plane::config::OAuth::default(),
     };
     let plane = runtime
         .block_on(hostler_control_plane::open(config))
