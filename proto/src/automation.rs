@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actor::Actor;
 use crate::ids::{AutomationId, ProjectId, WorkspaceId};
 use crate::time::UtcMillis;
 
@@ -41,6 +42,9 @@ pub struct AutomationSpec {
     /// Environment of its runs, on top of the host's own `[env]`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Whose it is: the host runs it only for members it allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Actor>,
 }
 
 /// Where an automation runs.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::actor::Actor;
 use crate::ids::{AutomationId, ProjectId, RunId, TaskId, WorkspaceId};
 use crate::project::Project;
 use crate::time::UtcMillis;
@@ -28,6 +29,20 @@ pub enum Command {
     RunCancel(RunCancel),
 }
 
+impl Command {
+    /// Who asked, where the control plane says it.
+    pub fn by(&self) -> Option<&Actor> {
+        match self {
+            Self::ProjectCreate(create) => create.by.as_ref(),
+            Self::WorkspaceCreate(create) => create.by.as_ref(),
+            Self::WorkspaceDelete(delete) => delete.by.as_ref(),
+            Self::WorkspacesCount(count) => count.by.as_ref(),
+            Self::RunStart(start) => start.by.as_ref(),
+            Self::RunCancel(cancel) => cancel.by.as_ref(),
+        }
+    }
+}
+
 /// Register a repository on the host. Idempotent by path and by canonical URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectCreate {
@@ -41,6 +56,9 @@ pub struct ProjectCreate {
     /// Absolute folder to clone into; none is the host's projects root.
     #[serde(default)]
     pub parent_dir: Option<String>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// Where a project comes from.
@@ -75,6 +93,9 @@ pub struct WorkspaceCreate {
     pub setup: bool,
     /// Who asked (a person's email).
     pub created_by: String,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// Remove a workspace. Idempotent by id.
@@ -86,6 +107,9 @@ pub struct WorkspaceDelete {
     pub force: bool,
     /// Delete its branch too.
     pub delete_branch: bool,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// Count what differs in workspaces now. Changes nothing, so its reply is not stored.
@@ -93,6 +117,9 @@ pub struct WorkspaceDelete {
 pub struct WorkspacesCount {
     /// Which; unknown ones are left out of the reply.
     pub workspace_ids: Vec<WorkspaceId>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// Run an automation now, whatever its schedule. The automation is known to the host from sync;
@@ -105,6 +132,9 @@ pub struct RunStart {
     pub automation_id: AutomationId,
     /// When it was asked for.
     pub requested_at: UtcMillis,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// End a run (queued or going on).
@@ -114,6 +144,9 @@ pub struct RunCancel {
     pub run_id: RunId,
     /// Who or what asked, for the run's reason.
     pub requested_by: String,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
 }
 
 /// The answer to a command that worked. A failure is an [`crate::error::Failure`].

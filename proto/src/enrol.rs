@@ -13,6 +13,8 @@ use crate::ids::HostId;
 pub const ENROL_PATH: &str = "/v1/hosts/enrol";
 /// Path where somebody with an API key gets a single-use enrolment key.
 pub const ENROLMENT_KEYS_PATH: &str = "/v1/hosts/enrolment-keys";
+/// Path of changing a host's key.
+pub const ROTATE_PATH: &str = "/v1/hosts/rotate-key";
 /// Path of leaving.
 pub const LEAVE_PATH: &str = "/v1/hosts/leave";
 /// Path of the websocket.
@@ -49,6 +51,27 @@ pub struct LeaveRequest {
     pub signature: String,
 }
 
+/// What a host posts to change its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateRequest {
+    /// Which host.
+    pub host_id: HostId,
+    /// The new Ed25519 public key, hex.
+    pub public_key: String,
+    /// Signature (hex) of [`rotate_statement`] by the key it has.
+    pub old_signature: String,
+    /// The same by the new key.
+    pub new_signature: String,
+}
+
+/// The host has another key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateReply {
+    /// Until when the key before is good, UTC milliseconds; none when it no longer is.
+    #[serde(default)]
+    pub old_key_until: Option<i64>,
+}
+
 /// What is signed to enrol: the single-use key, which no one else knows, and the name.
 pub fn enrol_statement(key: &str, name: &str) -> Vec<u8> {
     format!("hostler enrol v1\0{key}\0{name}").into_bytes()
@@ -57,4 +80,9 @@ pub fn enrol_statement(key: &str, name: &str) -> Vec<u8> {
 /// What is signed to leave. Good for ever, for leaving twice is leaving once.
 pub fn leave_statement(host: HostId, server: Uuid) -> Vec<u8> {
     format!("hostler leave v1\0{host}\0{server}").into_bytes()
+}
+
+/// What is signed, by the key a host has and by the new one, to change to the new one.
+pub fn rotate_statement(host: HostId, server: Uuid, public_key: &str) -> Vec<u8> {
+    format!("hostler rotate v1\0{host}\0{server}\0{public_key}").into_bytes()
 }

@@ -3,6 +3,7 @@
 //!
 //! Everything here is pure: no sockets, no tasks, no database, and no clock. `now` is a parameter.
 
+pub mod actor;
 pub mod automation;
 pub mod command;
 pub mod enrol;

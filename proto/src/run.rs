@@ -83,6 +83,9 @@ pub enum RunState {
         /// The last instant it stands for, when more than one.
         #[serde(default)]
         until: Option<UtcMillis>,
+        /// The sentence that goes with the reason, where it needs one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
 }
 
@@ -102,6 +105,8 @@ pub enum SkipReason {
     DiskFull,
     /// The automation was deleted or moved away while the run was queued.
     Deleted,
+    /// The owner of the machine does not allow it there.
+    Policy,
 }
 
 /// How a run ended, with everything known of it.
@@ -238,6 +243,7 @@ impl SkipReason {
             Self::HostBusy => "host_busy",
             Self::DiskFull => "disk_full",
             Self::Deleted => "deleted",
+            Self::Policy => "policy",
         }
     }
 }

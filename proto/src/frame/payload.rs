@@ -63,6 +63,10 @@ pub struct Hello {
     /// host whose database was restored from a backup gives numbers again, from another start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lives: Vec<Life>,
+    /// What tells this machine from others: [`crate::link::proof::machine_mark`]. None where the
+    /// system has no name of its own for the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 /// One start of a daemon on its database.
@@ -169,6 +173,8 @@ pub enum RejectCode {
     VersionUnsupported,
     /// The same identity is alive on another machine.
     Duplicate,
+    /// The identity was last used on another machine: its owner has to say which one is the host.
+    Moved,
     /// Its clock is too far off.
     ClockSkew,
     /// Too many connections at once.

@@ -19,8 +19,8 @@ use crate::command::{Command, Progress, Reply};
 use crate::error::{ErrorCode, Failure};
 use crate::frame::log::{LogFrame, LogRecord};
 use crate::frame::payload::{
-    Acks, Challenge, EventItem, Events, Heartbeat, Hello, Life, LogAck, Reject, RunMark, Sync,
-    SyncAck, SyncWanted, Welcome, WireError,
+    Acks, Challenge, EventItem, Events, Heartbeat, Hello, Life, LogAck, Reject, RejectCode,
+    RunMark, Sync, SyncAck, SyncWanted, Welcome, WireError,
 };
 use crate::frame::{Body, Envelope, FrameError, MAX_TEXT, Message};
 use crate::host::HostLoad;
@@ -84,6 +84,8 @@ pub struct HelloFacts {
     pub runs: Vec<RunMark>,
     /// Which start of the daemon numbered which events, oldest first.
     pub lives: Vec<Life>,
+    /// What tells this machine from others, where the system does.
+    pub machine: Option<String>,
 }
 
 /// A run's log as the host has it.
@@ -196,7 +198,48 @@ pub enum Next {
     Stop(String),
 }
 
+/// What a control plane that does not want this host any more, or not now, means for its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dismissal {
+    /// Its access was taken away: nothing goes on for that control plane.
+    Revoked,
+    /// It left: nothing new begins.
+    Left,
+    /// Another machine has this identity: until it is settled which one is the host, nothing new
+    /// begins here. The sentence says what a person must do.
+    Doubted(String),
+}
+
 impl Ended {
+    /// What the end of the session means for the host's work, when it means anything.
+    pub fn dismissal(&self) -> Option<Dismissal> {
+        match self {
+            Self::Closed(close::REVOKED, _) => Some(Dismissal::Revoked),
+            Self::Closed(close::GONE, _) => Some(Dismissal::Left),
+            Self::Rejected(reject) => match reject.code {
+                RejectCode::Revoked => Some(Dismissal::Revoked),
+                RejectCode::Moved => Some(Dismissal::Doubted(reject.message.clone())),
+                RejectCode::Duplicate if reject.fatal => {
+                    Some(Dismissal::Doubted(reject.message.clone()))
+                }
+                RejectCode::Duplicate
+                | RejectCode::UnknownHost
+                | RejectCode::BadSignature
+                | RejectCode::VersionUnsupported
+                | RejectCode::ClockSkew
+                | RejectCode::Overloaded
+                | RejectCode::Other => None,
+            },
+            Self::WrongServer(_)
+            | Self::NoHandshake
+            | Self::Dead
+            | Self::Woke(_)
+            | Self::Bye(_)
+            | Self::Closed(..)
+            | Self::Protocol(_) => None,
+        }
+    }
+
     /// What to do next.
     pub fn next(&self) -> Next {
         match self {

@@ -2,6 +2,7 @@
 //! id, the instance id and the control plane's id, so that a proof is good once and for one server.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::frame::payload::{Challenge, Hello};
@@ -59,6 +60,16 @@ impl HostKey {
     pub fn sign(&self, statement: &[u8]) -> String {
         hex::encode(self.0.sign(statement).to_bytes())
     }
+}
+
+/// What tells one machine from others to the control plane, without telling its own name for itself:
+/// a SHA-256 (hex) that differs from host to host.
+pub fn machine_mark(host: HostId, machine_id: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"hostler machine v1\0");
+    hash.update(host.0.as_bytes());
+    hash.update(machine_id.trim());
+    hex::encode(hash.finalize())
 }
 
 /// Checks that a public key (hex) can be used to verify with.

@@ -134,6 +134,7 @@ impl HostSession {
             next_seq: facts.next_seq,
             runs,
             lives: facts.lives,
+            machine: facts.machine,
         }
     }
 

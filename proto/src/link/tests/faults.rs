@@ -14,6 +14,7 @@ fn start(n: u128) -> Command {
         run_id: run(n),
         automation_id: AutomationId(uuid::Uuid::from_u128(3)),
         requested_at: UtcMillis(0),
+        by: None,
     })
 }
 

@@ -384,6 +384,7 @@ fn spec(n: u128, prompt: usize) -> AutomationSpec {
         starts: 0,
         policies: Policies::default(),
         env: std::collections::BTreeMap::default(),
+        owner: None,
     }
 }
 

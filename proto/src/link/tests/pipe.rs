@@ -511,6 +511,7 @@ fn request(id: CommandId) -> Command {
         run_id: RunId(id.0),
         automation_id: AutomationId(Uuid::nil()),
         requested_at: UtcMillis(0),
+        by: None,
     })
 }
 
