@@ -165,6 +165,7 @@ async fn fill(context: &Context, count: u32, make: impl Fn(u32) -> (String, u32)
             starts: 0,
             policies: Policies::default(),
             env: BTreeMap::new(),
+            owner: None,
         };
         automations::upsert(&mut tx, &spec).await.unwrap();
     }

@@ -105,6 +105,7 @@ mod tests {
             agents: vec![],
             max_autonomy: Autonomy::Edits,
             tzdb_version: None,
+            policy: None,
         }
     }
 

@@ -60,6 +60,25 @@ pub async fn apply(context: &Context, step: DesiredStep) -> Result<SyncOutcome, 
     Ok(acked(step.to, hash, next_seq))
 }
 
+/// Forgets what the control plane wanted: this host is none of its hosts any more. What it had told
+/// is kept; runs that go on are ended where `ended_by` says by whom.
+pub async fn let_go(context: &Context, ended_by: Option<&str>) -> Result<(), Failure> {
+    let going_on = context.store.unfinished_runs().await?;
+    let mut tx = context.store.begin().await?;
+    automations::mark_all_deleted(&mut tx).await?;
+    meta::set(&mut tx, REVISION_KEY, "0").await?;
+    meta::set(&mut tx, HASH_KEY, "").await?;
+    if let Some(by) = ended_by {
+        for row in going_on {
+            runs::request_cancel(&mut tx, row.run.id, by).await?;
+        }
+    }
+    context.store.commit(tx).await?;
+    context.signals.scheduler.notify_one();
+    context.signals.runs.notify_one();
+    Ok(())
+}
+
 /// Queues a run that somebody asked for, within the command's transaction.
 pub async fn start_run(
     tx: &mut Tx,

@@ -47,6 +47,7 @@ fn spec(number: u128, revision: u64) -> AutomationSpec {
         starts: 0,
         policies: Policies::default(),
         env: BTreeMap::new(),
+        owner: None,
     }
 }
 
@@ -380,6 +381,7 @@ async fn an_occurrence_that_waits_can_be_cancelled() {
     let cancel = RunCancel {
         run_id: id(1),
         requested_by: "ada".into(),
+        by: None,
     };
     let taken = cancel_run(&mut tx, &cancel).await.unwrap().unwrap();
     let already_over = false;

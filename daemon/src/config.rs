@@ -75,6 +75,11 @@ pub struct Config {
     pub worktrees_root: PathBuf,
     /// Folders that projects may lie in; none means anywhere the owner can read.
     pub allowed_roots: Vec<PathBuf>,
+    /// Agents that may be run, by id; without it every agent, with an empty list none.
+    pub allowed_agents: Option<Vec<String>>,
+    /// Emails or ids of the members who may use this host through the control plane; without it
+    /// whoever the control plane lets, with an empty list nobody.
+    pub allowed_members: Option<Vec<String>>,
     /// Agent runs at the same time (1..=64). Default 2.
     pub max_runs: u32,
     /// The most an automation may let an agent do here. Default `edits`.
@@ -168,6 +173,8 @@ impl Default for Config {
             projects_root: PathBuf::from("projects"),
             worktrees_root: PathBuf::from("worktrees"),
             allowed_roots: Vec::new(),
+            allowed_agents: None,
+            allowed_members: None,
             max_runs: 2,
             max_autonomy: Autonomy::Edits,
             supervisor: None,
@@ -266,13 +273,16 @@ impl Config {
             let problem = format!("holds `{name}`, which is not a name of an environment variable");
             return Err(refuse("env", problem));
         }
+        for (key, list) in [
+            ("allowed_agents", &self.allowed_agents),
+            ("allowed_members", &self.allowed_members),
+        ] {
+            if list.iter().flatten().any(|one| one.trim().is_empty()) {
+                let problem = "holds an empty entry; remove it".to_owned();
+                return Err(refuse(key, problem));
+            }
+        }
         Ok(self)
-    }
-
-    /// Whether a project may lie at this absolute path.
-    pub fn allows(&self, path: &Path) -> bool {
-        self.allowed_roots.is_empty()
-            || self.allowed_roots.iter().any(|root| path.starts_with(root))
     }
 }
 
@@ -306,13 +316,17 @@ mod tests {
             config.worktrees_root,
             Path::new("/home/ada/.hostler/worktrees")
         );
-        assert!(config.allows(Path::new("/anywhere")));
+        assert_eq!(
+            (config.allowed_agents, config.allowed_members),
+            (None, None)
+        );
     }
 
     #[test]
     fn every_key_is_read() {
         let config = parse(
-            "projects_root = '~/code'\nworktrees_root = '/fast/trees'\nallowed_roots = ['~/code', '/srv']\n\
+            "allowed_agents = ['claude', 'shell']\nallowed_members = ['ada@example.com']\n\
+             projects_root = '~/code'\nworktrees_root = '/fast/trees'\nallowed_roots = ['~/code', '/srv']\n\
              max_runs = 5\nmax_autonomy = 'full'\nsupervisor = '/opt/hostler'\n[env]\nLANG = 'C'\n\
              [limits]\nidle_minutes = 5\nasks_minutes = 1\nlog_mb = 8\nmemory_mb = 4096\nfree_mb = 0\n\
              [logs]\nkeep_days = 3\nkeep_mb = 100\n[disk]\nused_percent = 95\ninodes_percent = 99\n\
@@ -321,8 +335,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.projects_root, Path::new("/home/ada/code"));
         assert_eq!(config.worktrees_root, Path::new("/fast/trees"));
-        assert!(config.allows(Path::new("/home/ada/code/shop")));
-        assert!(!config.allows(Path::new("/home/ada/codex")));
+        let roots = ["/home/ada/code", "/srv"].map(PathBuf::from);
+        assert_eq!(config.allowed_roots, roots);
+        assert_eq!(config.allowed_agents.unwrap(), ["claude", "shell"]);
+        assert_eq!(config.allowed_members.unwrap(), ["ada@example.com"]);
         assert_eq!((config.max_runs, config.max_autonomy), (5, Autonomy::Full));
         assert_eq!(
             config.supervisor.as_deref(),
@@ -352,6 +368,8 @@ mod tests {
             ("max_autonomy = 'yolo'", "yolo"),
             ("[logs]\nkeep_day = 1", "keep_day"),
             ("[disk]\nused_percent = 0", "disk.used_percent"),
+            ("allowed_members = ['']", "allowed_members"),
+            ("allowed_agents = 'claude'", "allowed_agents"),
             ("[env]\n'A=B' = '1'", "A=B"),
             ("max_runs = ", "line 1"),
         ] {

@@ -9,7 +9,8 @@ use hostler_proto::error::Failure;
 use hostler_proto::frame::payload::{RunMark, Sync as DesiredStep};
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, RunId};
-use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
+use hostler_proto::link::host::{Dismissal, HelloFacts, LogState, SyncOutcome};
+use hostler_proto::link::proof;
 
 use crate::link::{Local, LogPart, ProgressSink};
 use crate::runs::task::Runs;
@@ -17,7 +18,7 @@ use crate::store::Tx;
 use crate::store::commands::{self, Outcome};
 use crate::store::runs::LogState as LogRow;
 use crate::{
-    Context, announce, automations, clock, enrol, host, logs, projects, space, workspaces,
+    Context, announce, automations, clock, enrol, host, logs, policy, projects, space, workspaces,
 };
 
 /// Replies that need not be kept for ever are kept this long.
@@ -25,6 +26,8 @@ const KEEP_REPLIES_MS: i64 = 10 * 60_000;
 
 /// Where the number of the daemon's starts is stored.
 pub(crate) const START_COUNTER_KEY: &str = "start_counter";
+/// Who ends the runs of a host whose access was taken away.
+const REVOKED: &str = "the control plane, which took this host's access away";
 /// The most runs named in `hello`.
 const MOST_MARKS: usize = 1000;
 
@@ -65,7 +68,7 @@ impl Dispatch {
                 let reply = deleted.map(Reply::WorkspaceDeleted);
                 self.remember(id, kind, reply).await
             }
-            Command::WorkspacesCount(WorkspacesCount { workspace_ids }) => {
+            Command::WorkspacesCount(WorkspacesCount { workspace_ids, .. }) => {
                 let workspaces = workspaces::counted(context, workspace_ids, now).await?;
                 Ok(Reply::WorkspacesCounted { workspaces })
             }
@@ -127,6 +130,13 @@ impl Dispatch {
         }
     }
 
+    /// What tells this machine from others, for the control plane it is enrolled with.
+    fn machine_mark(&self) -> Option<String> {
+        let machine = host::machine_id()?;
+        let identity = enrol::identity(self.context.layout.home()).ok()??;
+        Some(proof::machine_mark(identity.host_id, &machine))
+    }
+
     /// Runs going on, and runs whose log is not wholly delivered, newest first.
     async fn marks(&self) -> Result<Vec<RunMark>, Failure> {
         let marks = self.context.store.run_marks(MOST_MARKS).await?;
@@ -172,6 +182,7 @@ impl Local for Dispatch {
             next_seq: store.outbox_next().await?,
             runs: self.marks().await?,
             lives: store.lives().await?,
+            machine: self.machine_mark(),
         })
     }
 
@@ -179,6 +190,11 @@ impl Local for Dispatch {
         let _turn = self.context.busy.turn(format!("command {id}")).await;
         if let Some(outcome) = self.context.store.outcome(id).await? {
             return outcome;
+        }
+        // The owner may change their mind: a refusal is not kept.
+        if let Some(refusal) = policy::refuses_command(&self.context, &command).await? {
+            tracing::warn!(%id, "a command was refused: {}", refusal.message);
+            return Err(refusal);
         }
         self.carry_out(id, command, progress).await
     }
@@ -221,6 +237,18 @@ impl Local for Dispatch {
         Ok(self.context.store.logs_acked(acks).await?)
     }
 
+    async fn welcomed(&self) -> Result<(), Failure> {
+        policy::stand_up(&self.context).await
+    }
+
+    async fn dismissed(&self, how: Dismissal) -> Result<(), Failure> {
+        match how {
+            Dismissal::Revoked => automations::let_go(&self.context, Some(REVOKED)).await,
+            Dismissal::Left => automations::let_go(&self.context, None).await,
+            Dismissal::Doubted(why) => policy::stand_down(&self.context, &why).await,
+        }
+    }
+
     async fn load(&self) -> HostLoad {
         let running = self.context.store.running_runs().await.unwrap_or(0);
         HostLoad {
@@ -234,10 +262,13 @@ impl Local for Dispatch {
 mod tests {
     use std::sync::Arc;
 
+    use hostler_proto::actor::Actor;
     use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
-    use hostler_proto::command::{RunCancel, RunStart};
+    use hostler_proto::command::{
+        ProjectCreate, ProjectSource, RunCancel, RunStart, WorkspaceCreate, WorkspaceDelete,
+    };
     use hostler_proto::error::ErrorCode;
-    use hostler_proto::ids::AutomationId;
+    use hostler_proto::ids::{AutomationId, ProjectId, WorkspaceId};
     use hostler_proto::time::UtcMillis;
     use uuid::Uuid;
 
@@ -269,6 +300,7 @@ mod tests {
             starts: 0,
             policies: Policies::default(),
             env: std::collections::BTreeMap::new(),
+            owner: None,
         };
         let mut tx = context.store.begin().await.unwrap();
         rows::upsert(&mut tx, &spec).await.unwrap();
@@ -287,6 +319,7 @@ mod tests {
             run_id: RunId(Uuid::from_u128(run)),
             automation_id: AUTOMATION,
             requested_at: UtcMillis(1000),
+            by: None,
         })
     }
 
@@ -314,6 +347,7 @@ mod tests {
             Command::RunCancel(RunCancel {
                 run_id: RunId(Uuid::from_u128(run)),
                 requested_by: "ada@example.com".into(),
+                by: None,
             })
         };
         let unknown = send(&dispatch, 1, cancel(11)).await.unwrap_err();
@@ -347,6 +381,7 @@ mod tests {
         let cancel = RunCancel {
             run_id,
             requested_by: "ada@example.com".into(),
+            by: None,
         };
         send(&dispatch, 1, Command::RunCancel(cancel))
             .await
@@ -366,6 +401,7 @@ mod tests {
             run_id: RunId(Uuid::from_u128(1)),
             automation_id: AutomationId(Uuid::from_u128(99)),
             requested_at: UtcMillis(0),
+            by: None,
         });
         let refused = send(&dispatch, 1, elsewhere).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::NotFound);
@@ -383,5 +419,127 @@ mod tests {
         assert_eq!(hello.runs[0].state, "queued");
         dispatch.events_acked(1).await.unwrap();
         assert_eq!(dispatch.hello().await.unwrap().next_seq, 2);
+    }
+
+    /// One command of every type.
+    fn every_command(by: Option<&Actor>) -> [Command; 6] {
+        let (id, by) = (Uuid::from_u128(5), by.cloned());
+        [
+            Command::ProjectCreate(ProjectCreate {
+                project_id: ProjectId(id),
+                source: ProjectSource::Path("/".into()),
+                name: None,
+                parent_dir: None,
+                by: by.clone(),
+            }),
+            Command::WorkspaceCreate(WorkspaceCreate {
+                workspace_id: WorkspaceId(id),
+                project_id: ProjectId(id),
+                name: "w".into(),
+                branch: None,
+                base_branch: None,
+                task_id: None,
+                setup: false,
+                created_by: "ada@example.com".into(),
+                by: by.clone(),
+            }),
+            Command::WorkspaceDelete(WorkspaceDelete {
+                workspace_id: WorkspaceId(id),
+                force: true,
+                delete_branch: true,
+                by: by.clone(),
+            }),
+            Command::WorkspacesCount(WorkspacesCount {
+                workspace_ids: vec![],
+                by: by.clone(),
+            }),
+            Command::RunStart(RunStart {
+                run_id: RunId(id),
+                automation_id: AUTOMATION,
+                requested_at: UtcMillis(0),
+                by: by.clone(),
+            }),
+            Command::RunCancel(RunCancel {
+                run_id: RunId(id),
+                requested_by: "ada@example.com".into(),
+                by,
+            }),
+        ]
+    }
+
+    #[tokio::test]
+    async fn every_command_of_somebody_the_owner_does_not_allow_is_refused() {
+        let (home, dispatch) = dispatch().await;
+        let ada = Actor {
+            user_id: hostler_proto::ids::UserId(Uuid::from_u128(7)),
+            email: "ada@example.com".into(),
+        };
+        let named: Vec<&str> = every_command(None).iter().map(commands::kind).collect();
+        assert_eq!(named, hostler_proto::frame::COMMAND_TYPES);
+        let allow = |members: &str| {
+            let text = format!("allowed_members = [{members}]");
+            std::fs::write(home.path().join("host.toml"), text).unwrap();
+        };
+        allow("'bob@example.com'");
+        let refused = every_command(Some(&ada))
+            .into_iter()
+            .chain(every_command(None));
+        for (n, command) in (100..).zip(refused) {
+            let refused = send(&dispatch, n, command).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::Forbidden, "{refused}");
+            assert!(refused.hint.unwrap().contains("allowed_members"));
+        }
+        let store = &dispatch.context.store;
+        assert_eq!(store.unfinished_runs().await.unwrap(), []);
+        // The refusal is not kept: what was refused is done once she is allowed.
+        allow("' Ada@example.com'");
+        for (n, command) in (100..).zip(every_command(Some(&ada))) {
+            if let Err(failure) = send(&dispatch, n, command).await {
+                assert_ne!(failure.code, ErrorCode::Forbidden, "{failure}");
+            }
+        }
+        assert_eq!(store.unfinished_runs().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_control_plane_that_let_go_wanted_does_not_go_on() {
+        let (_home, dispatch) = dispatch().await;
+        let store = dispatch.context.store.clone();
+        send(&dispatch, 1, start(10)).await.unwrap();
+        dispatch
+            .dismissed(Dismissal::Doubted("two".into()))
+            .await
+            .unwrap();
+        let row = store.unfinished_runs().await.unwrap().remove(0);
+        let refused = policy::refuses_run(&dispatch.context, &row).await.unwrap();
+        assert!(refused.unwrap().contains("two"));
+        dispatch.welcomed().await.unwrap();
+        assert_eq!(
+            policy::refuses_run(&dispatch.context, &row).await.unwrap(),
+            None
+        );
+        dispatch.dismissed(Dismissal::Left).await.unwrap();
+        assert_eq!(
+            store
+                .run(row.run.id)
+                .await
+                .unwrap()
+                .unwrap()
+                .cancel_requested,
+            None
+        );
+        let unknown = send(&dispatch, 2, start(11)).await.unwrap_err();
+        assert_eq!(
+            unknown.code,
+            ErrorCode::NotFound,
+            "its automations are gone"
+        );
+        dispatch.dismissed(Dismissal::Revoked).await.unwrap();
+        let row = store.run(row.run.id).await.unwrap().unwrap();
+        assert!(
+            row.cancel_requested
+                .unwrap()
+                .contains("took this host's access away")
+        );
     }
 }

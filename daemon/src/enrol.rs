@@ -4,9 +4,9 @@
 //! key is written before it is posted, so a lost answer is repeated with the same key and gives the
 //! same host. It does not open the link.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod private;
+mod rotate;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::config::Layout;
+
+pub(crate) use rotate::rotate_when_due;
+pub use rotate::{Rotated, rotate};
 
 /// Time for the control plane's whole answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -196,6 +199,7 @@ pub fn moved(home: &Path, url: &str) -> Result<(), EnrolError> {
 /// This machine's identity; none when it is not enrolled.
 pub fn identity(home: &Path) -> Result<Option<Identity>, EnrolError> {
     let path = identity_path(home);
+    private::guard(&path)?;
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -239,6 +243,7 @@ fn enrol_blocking(home: &Path, url: &str, key: &str, name: &str) -> Result<Enrol
         server_id: reply.server_id,
         key: pair,
     };
+    rotate::abandon(home)?;
     save(home, &identity)?;
     forget(&prepared_path(home))?;
     Ok(Enrolled {
@@ -258,7 +263,7 @@ fn save(home: &Path, identity: &Identity) -> Result<(), EnrolError> {
     };
     let path = identity_path(home);
     let text = serde_json::to_string_pretty(&file).map_err(|e| file_error(&path, e))?;
-    write_private(&path, &text)
+    private::write(&path, &text)
 }
 
 fn leave_blocking(home: &Path) -> Result<Left, EnrolError> {
@@ -271,6 +276,7 @@ fn leave_blocking(home: &Path) -> Result<Left, EnrolError> {
     };
     let told: Result<serde_json::Value, _> = post(&identity.url, LEAVE_PATH, None, &request);
     forget(&identity_path(home))?;
+    rotate::abandon(home)?;
     Ok(Left {
         was: Enrolled {
             host_id: identity.host_id,
@@ -284,12 +290,13 @@ fn leave_blocking(home: &Path) -> Result<Left, EnrolError> {
 /// The pair of an enrolment whose answer was lost, or a fresh one, written before it is used.
 fn prepared_pair(home: &Path) -> Result<HostKey, EnrolError> {
     let path = prepared_path(home);
+    private::guard(&path)?;
     let left = std::fs::read_to_string(&path).ok();
     if let Some(pair) = left.and_then(|text| HostKey::from_hex(text.trim()).ok()) {
         return Ok(pair);
     }
     let pair = HostKey::from_bytes(&clock::random());
-    write_private(&path, &pair.secret_hex())?;
+    private::write(&path, &pair.secret_hex())?;
     Ok(pair)
 }
 
@@ -404,29 +411,6 @@ fn identity_path(home: &Path) -> PathBuf {
 
 fn prepared_path(home: &Path) -> PathBuf {
     Layout::new(home).host().join("identity.prepared")
-}
-
-/// Writes a file for its owner's eyes only, whole or not at all.
-fn write_private(path: &Path, text: &str) -> Result<(), EnrolError> {
-    let folder = path.parent().unwrap_or(path);
-    let temporary = path.with_extension("new");
-    let write = || {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        forget_if_there(&temporary)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|error: std::io::Error| file_error(path, error))
 }
 
 fn forget(path: &Path) -> Result<(), EnrolError> {

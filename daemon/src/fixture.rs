@@ -41,6 +41,7 @@ impl Host {
         let store = Store::open(&layout.database(), || ()).await.unwrap();
         let context = Context {
             machine: Arc::new(Machine::new(&layout)),
+            policy: Arc::new(crate::policy::Policy::new(&layout, &config)),
             layout: Arc::new(layout),
             config: Arc::new(config),
             store,

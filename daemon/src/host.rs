@@ -42,6 +42,17 @@ pub fn boot_id() -> String {
     file.map_or_else(|_| boot(), |id| id.trim().to_owned())
 }
 
+/// The machine's own name for itself, which no other has and which outlives the boot: what
+/// `HOSTLER_MACHINE_ID` says (for containers, whose images bring the same one everywhere), else the
+/// system's. None where there is none.
+pub fn machine_id() -> Option<String> {
+    let given = std::env::var("HOSTLER_MACHINE_ID").ok();
+    given
+        .or_else(crate::platform::machine_id)
+        .map(|id| id.trim().to_owned())
+        .filter(|id| !id.is_empty())
+}
+
 /// Version of the system's time zone database (`2026a`); none when it does not tell.
 pub fn tzdb_version() -> Option<String> {
     let folder = zoneinfo();

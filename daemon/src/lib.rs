@@ -19,6 +19,7 @@ mod lifecycle;
 pub mod link;
 pub mod logs;
 pub mod platform;
+pub mod policy;
 pub mod projects;
 pub mod reconcile;
 pub mod runs;
@@ -35,7 +36,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use enrol::{
-    EnrolError, Enrolled, Identity, Left, address, enrol, identity, leave, moved, tls_roots,
+    EnrolError, Enrolled, Identity, Left, Rotated, address, enrol, identity, leave, moved, rotate,
+    tls_roots,
 };
 pub use lifecycle::{DaemonError, open_home, run};
 pub use supervisor::supervise;
@@ -52,6 +54,8 @@ pub struct Context {
     pub layout: Arc<Layout>,
     /// What the owner decided.
     pub config: Arc<Config>,
+    /// What the owner allows, as it is now.
+    pub policy: Arc<policy::Policy>,
     /// The truth.
     pub store: Store,
     /// The user, the PATH and the agents of this machine.

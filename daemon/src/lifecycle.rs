@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConfigError, Layout};
 use crate::dispatch::{Dispatch, START_COUNTER_KEY};
 use crate::host::machine::Machine;
+use crate::policy::Policy;
 use crate::runs::task::Runs;
 use crate::store::{Store, StoreError, meta, outbox};
 use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
@@ -130,6 +131,7 @@ async fn open(layout: Layout) -> Result<Context, DaemonError> {
     tracing::info!(home = %layout.home().display(), starts, "daemon started");
     Ok(Context {
         machine: Arc::new(Machine::new(&layout)),
+        policy: Arc::new(Policy::new(&layout, &config)),
         layout: Arc::new(layout),
         config: Arc::new(config),
         store,

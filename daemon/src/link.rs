@@ -42,11 +42,14 @@ pub async fn run<L: Local>(
         let Some(identity) = new_identity(layout, refused.as_ref(), &stop).await else {
             return Ok(());
         };
-        let Some(reason) = keep(&identity, &mut work, &stop).await else {
-            return Ok(());
-        };
-        tracing::error!(host = %identity.host_id, server = %identity.url, "the link is stopped: {reason}");
-        refused = Some(identity);
+        match keep(layout, &identity, &mut work, &stop).await {
+            Kept::Stopped => return Ok(()),
+            Kept::Changed => refused = None,
+            Kept::Refused(reason) => {
+                tracing::error!(host = %identity.host_id, server = %identity.url, "the link is stopped: {reason}");
+                refused = Some(identity);
+            }
+        }
     }
 }
 
@@ -78,13 +81,23 @@ async fn new_identity(
     }
 }
 
-/// Connects again and again with one identity. Returns why it must not go on, or none when asked
-/// to stop.
+/// Why connecting with one identity came to an end.
+enum Kept {
+    /// Asked to.
+    Stopped,
+    /// The identity is another one by now.
+    Changed,
+    /// Trying again is useless.
+    Refused(String),
+}
+
+/// Connects again and again with one identity.
 async fn keep<L: Local>(
+    layout: &Layout,
     identity: &Identity,
     work: &mut Work<L>,
     stop: &CancellationToken,
-) -> Option<String> {
+) -> Kept {
     let mut backoff = Backoff::new(u64::from_le_bytes(clock::random()));
     if enrol::is_near(&identity.url) {
         backoff = backoff.near();
@@ -92,10 +105,16 @@ async fn keep<L: Local>(
     loop {
         let attempt = attempt(identity, work, stop).await;
         if stop.is_cancelled() {
-            return None;
+            return Kept::Stopped;
+        }
+        // Its key may have been changed meanwhile, and it may have been enrolled anew.
+        if let Ok(Some(now)) = enrol::identity(layout.home())
+            && !now.same_as(identity)
+        {
+            return Kept::Changed;
         }
         let wait = match attempt.next {
-            Next::Stop(reason) => return Some(reason),
+            Next::Stop(reason) => return Kept::Refused(reason),
             Next::Now if attempt.stable_ms >= 1_000 => backoff.next_ms(u64::MAX, None) / 4,
             Next::Now => backoff.next_ms(0, None),
             Next::Later(least) => backoff.next_ms(attempt.stable_ms, least),
@@ -103,7 +122,7 @@ async fn keep<L: Local>(
         tracing::info!(server = %identity.url, wait_ms = wait, "link down: {}", attempt.why);
         tokio::select! {
             () = asleep(Duration::from_millis(wait)) => {}
-            () = stop.cancelled() => return None,
+            () = stop.cancelled() => return Kept::Stopped,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::git::{self, Engine, Limits, Repo, Tools, Watch, clone, names, refs, t
 use crate::link::ProgressSink;
 use crate::store::projects::{self, ProjectRow};
 use crate::store::{Tx, workspaces as rows};
-use crate::{Context, failpoint, workspaces};
+use crate::{Context, failpoint, policy, workspaces};
 
 /// Registers a repository. The same path, or for a clone the same remote, gives the project that is
 /// there.
@@ -119,6 +119,8 @@ async fn import(
     now: UtcMillis,
 ) -> Result<ProjectCreated, Failure> {
     let given = absolute(path)?;
+    // Before anything is looked at: what lies elsewhere is not even told of.
+    policy::check_path(context, &given)?;
     let tools = Arc::clone(&context.git);
     let (repo, seen) = blocking(move || {
         let repo = Repo::discover(&given)?;
@@ -129,7 +131,7 @@ async fn import(
         Ok((repo, seen))
     })
     .await?;
-    allowed(context, &repo.root)?;
+    policy::check_path(context, &repo.root)?;
     let root = text(&repo.root)?;
     let _turn = context.busy.turn(format!("project {root}")).await;
     if let Some(row) = context.store.project_at(&root).await? {
@@ -147,6 +149,10 @@ async fn clone_remote(
     now: UtcMillis,
 ) -> Result<ProjectCreated, Failure> {
     let remote = Remote::parse(url)?;
+    if let Some(path) = remote.local() {
+        // Cloning it would bring it inside.
+        policy::check_path(context, path)?;
+    }
     let _turn = context
         .busy
         .turn(format!("clone {}", remote.canonical))
@@ -370,7 +376,7 @@ fn target(context: &Context, command: &ProjectCreate, remote: &Remote) -> Result
     let parent = parent
         .canonicalize()
         .map_err(git::Error::io("could not resolve", &parent))?;
-    allowed(context, &parent)?;
+    policy::check_path(context, &parent)?;
     Ok(parent.join(&remote.name))
 }
 
@@ -390,16 +396,6 @@ pub(crate) fn made_folder(path: PathBuf) -> Result<PathBuf, git::Error> {
     std::fs::create_dir_all(&path).map_err(git::Error::io("could not create the folder", &path))?;
     path.canonicalize()
         .map_err(git::Error::io("could not resolve", path))
-}
-
-fn allowed(context: &Context, path: &Path) -> Result<(), Failure> {
-    if context.config.allows(path) {
-        return Ok(());
-    }
-    let message = format!("{} is outside the folders this host allows", path.display());
-    Err(Failure::new(ErrorCode::Forbidden, message).hint(
-        "Choose a path inside allowed_roots of the host's host.toml, or add its folder there.",
-    ))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

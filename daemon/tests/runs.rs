@@ -50,6 +50,7 @@ impl Host {
         let store = Store::open(&layout.database(), || ()).await.unwrap();
         let context = Context {
             machine: Arc::new(Machine::new(&layout)),
+            policy: Arc::new(hostler_daemon::policy::Policy::new(&layout, &config)),
             layout: Arc::new(layout),
             config: Arc::new(config),
             store,
@@ -259,6 +260,7 @@ fn shell(script: &str) -> AutomationSpec {
         starts: 0,
         policies: Policies::default(),
         env: [("GREETING".to_owned(), "hello there".to_owned())].into(),
+        owner: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Enrolment against a scripted HTTP server.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::thread::JoinHandle;
@@ -185,5 +185,86 @@ fn a_damaged_identity_is_named_and_not_replaced() {
             "{refused:?}"
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+/// A machine that is enrolled at `url`.
+fn enrolled_at(url: &str) -> (tempfile::TempDir, HostKey) {
+    let home = tempfile::tempdir().unwrap();
+    let key = HostKey::from_bytes(&[1; 32]);
+    let identity = Identity {
+        host_id: HostId(Uuid::from_u128(3)),
+        name: "box".into(),
+        url: url.to_owned(),
+        server_id: Uuid::from_u128(4),
+        key: key.clone(),
+    };
+    save(home.path(), &identity).unwrap();
+    (home, key)
+}
+
+#[tokio::test]
+async fn a_changed_key_is_signed_by_both_and_kept_aside_until_it_is_taken() {
+    use hostler_proto::enrol::{RotateRequest, rotate_statement};
+    use hostler_proto::link::proof::verify;
+
+    let (listener, url) = listen();
+    let (home, old) = enrolled_at(&url);
+    let aside = home.path().join("host/identity.rotating");
+    // No answer: the identity is as it was, and the new key is kept.
+    drop(listener);
+    rotate(home.path()).await.unwrap_err();
+    let kept = std::fs::read_to_string(&aside).unwrap();
+    let mode = aside.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let now = identity(home.path()).unwrap().unwrap();
+    assert_eq!(now.key.public_hex(), old.public_hex());
+    assert!(
+        rotate_when_due(home.path()).await.is_err(),
+        "a change that was begun is due"
+    );
+    // Refused: the same.
+    let address: std::net::SocketAddr = url.trim_start_matches("http://").parse().unwrap();
+    let refusal = r#"{"code":"unauthorized","message":"no"}"#;
+    let server = answering(
+        TcpListener::bind(address).unwrap(),
+        "401 Unauthorized",
+        refusal,
+    );
+    rotate(home.path()).await.unwrap_err();
+    server.join().unwrap();
+    // Taken: the repeat is of the same key.
+    let listener = TcpListener::bind(address).unwrap();
+    let server = answering(listener, "200 OK", r#"{"old_key_until":86400000}"#);
+    let rotated = rotate(home.path()).await.unwrap();
+    assert_eq!(rotated.old_key_until.unwrap().0, 86_400_000);
+    let request = server.join().unwrap();
+    let body = request.split("\r\n\r\n").nth(1).unwrap();
+    let posted: RotateRequest = serde_json::from_str(body).unwrap();
+    let new = HostKey::from_hex(&kept).unwrap();
+    assert_eq!(posted.public_key, new.public_hex());
+    let statement = rotate_statement(posted.host_id, Uuid::from_u128(4), &new.public_hex());
+    assert!(verify(&old.public_hex(), &statement, &posted.old_signature));
+    assert!(verify(&new.public_hex(), &statement, &posted.new_signature));
+    let now = identity(home.path()).unwrap().unwrap();
+    assert_eq!(now.key.public_hex(), new.public_hex());
+    assert!(!request.contains(&kept) && !aside.exists());
+    assert_eq!(
+        rotate_when_due(home.path()).await.unwrap(),
+        None,
+        "nothing is due"
+    );
+}
+
+#[test]
+fn an_identity_that_others_can_read_is_taken_back_from_them() {
+    let (home, key) = enrolled_at("http://127.0.0.1:1");
+    let path = home.path().join("host/identity.json");
+    for wide in [0o644, 0o660, 0o604, 0o777] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(wide)).unwrap();
+        let read = identity(home.path()).unwrap().unwrap();
+        assert_eq!(read.key.public_hex(), key.public_hex());
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{wide:o}");
     }
 }

@@ -54,6 +54,12 @@ impl Remote {
         }
         parse_scp(text)
     }
+
+    /// The folder, when the repository lies on this machine.
+    pub fn local(&self) -> Option<&Path> {
+        let path = Path::new(&self.canonical);
+        path.is_absolute().then_some(path)
+    }
 }
 
 const LONGEST: usize = 2_000;

@@ -42,7 +42,7 @@ const MACHINE_FOLDERS: &[&str] = &["/etc/profile.d", "/etc/paths.d"];
 pub struct Changed {
     /// The login shell may have another PATH.
     pub shell: bool,
-    /// `agents.toml`.
+    /// `agents.toml`, or what `host.toml` allows.
     pub agents: bool,
     /// An agent's program came, went or is another one.
     pub programs: bool,
@@ -53,7 +53,7 @@ pub struct Changed {
 pub struct Interests {
     shell: BTreeSet<PathBuf>,
     shell_folders: BTreeSet<PathBuf>,
-    agents_file: PathBuf,
+    own_files: Vec<PathBuf>,
     /// Where agents' programs are or may be put, and what these lead to.
     programs: BTreeSet<PathBuf>,
 }
@@ -86,7 +86,7 @@ impl Changed {
 
 impl Interests {
     /// For these agents on this PATH. `common`: folders that are looked into once they exist.
-    pub fn new(agents: &Agents, path: &str, home: &Path, agents_file: &Path) -> Self {
+    pub fn new(agents: &Agents, path: &str, home: &Path, own_files: &[PathBuf]) -> Self {
         let mut programs = BTreeSet::new();
         let folders: Vec<PathBuf> = std::env::split_paths(path)
             .chain(crate::platform::common_folders(home))
@@ -113,7 +113,7 @@ impl Interests {
                 .chain(MACHINE_FILES.iter().map(PathBuf::from))
                 .collect(),
             shell_folders: MACHINE_FOLDERS.iter().map(PathBuf::from).collect(),
-            agents_file: agents_file.to_owned(),
+            own_files: own_files.to_vec(),
             programs,
         }
     }
@@ -125,7 +125,7 @@ impl Interests {
             .shell
             .iter()
             .chain(&self.programs)
-            .chain([&self.agents_file]);
+            .chain(&self.own_files);
         let parents = files.filter_map(|file| file.parent());
         let folders = parents.chain(self.shell_folders.iter().map(PathBuf::as_path));
         folders
@@ -151,7 +151,9 @@ impl Interests {
             shell: touches(&self.shell)
                 || touches(&self.shell_folders)
                 || paths.iter().any(in_folder),
-            agents: paths.iter().any(|path| self.agents_file.starts_with(path)),
+            agents: paths
+                .iter()
+                .any(|path| self.own_files.iter().any(|file| file.starts_with(path))),
             programs: touches(&self.programs),
         }
     }
@@ -167,7 +169,10 @@ mod tests {
             &Agents::default(),
             &path,
             home,
-            &home.join(".hostler/agents.toml"),
+            &[
+                home.join(".hostler/agents.toml"),
+                home.join(".hostler/host.toml"),
+            ],
         )
     }
 
@@ -198,6 +203,7 @@ mod tests {
         assert_eq!(of(".claude.json"), nothing);
         assert_eq!(of(".profile"), shell);
         assert_eq!(of(".hostler/agents.toml"), agents);
+        assert_eq!(of(".hostler/host.toml"), agents);
         assert_eq!(of(".hostler/credentials.json"), nothing);
         assert_eq!(interests.of(&["/etc/profile.d/nvm.sh".into()]), shell);
         assert_eq!(interests.of(&["/usr/bin/codex".into()]), programs);

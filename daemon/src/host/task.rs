@@ -16,7 +16,7 @@ use super::machine;
 use crate::agents::{Agents, Versions, find};
 use crate::store::{StoreError, meta};
 use crate::watch::Watches;
-use crate::{Context, announce, clock, host};
+use crate::{Context, announce, clock, enrol, host, policy};
 
 /// The versions that are known (JSON).
 const VERSIONS_KEY: &str = "agent_versions";
@@ -76,6 +76,7 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
     };
     let mut changed = Changed::all();
     loop {
+        change_an_old_key(&follower.context).await;
         let wait = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             looked = follower.look(changed) => looked.map_err(|error| error.to_string())?,
@@ -87,6 +88,21 @@ pub(crate) async fn run(context: Context, stop: CancellationToken) -> Result<(),
             () = tokio::time::sleep(wait) => *lock(&heard.changed) = Changed::all(),
         }
         changed = std::mem::take(&mut *lock(&heard.changed));
+    }
+}
+
+/// A key of the link is not kept for ever; a change that was interrupted is finished. Not by itself
+/// while it is not settled that this machine is the host.
+async fn change_an_old_key(context: &Context) {
+    if !matches!(policy::doubt(context).await, Ok(None)) {
+        return;
+    }
+    match enrol::rotate_when_due(context.layout.home()).await {
+        Ok(None) => {}
+        Ok(Some(rotated)) => tracing::info!(server = %rotated.url, "this host has a new key"),
+        Err(error) => {
+            tracing::warn!("this host's key was not changed, and will be tried again: {error}");
+        }
     }
 }
 
@@ -109,8 +125,9 @@ impl Follower {
         let looked = tokio::task::spawn_blocking(move || {
             let (agents, path) = look.ask();
             // Listened to before anything is looked for: what changes meanwhile is heard.
-            let file = look.context.layout.agents_file();
-            let interests = Interests::new(&agents, &path, &machine::home(), &file);
+            let layout = &look.context.layout;
+            let files = [layout.agents_file(), layout.config_file()];
+            let interests = Interests::new(&agents, &path, &machine::home(), &files);
             let folders = interests.folders();
             *lock(&heard.interests) = interests;
             if let Some(watches) = &mut watches {
@@ -203,6 +220,7 @@ async fn keep_versions(context: &Context, versions: &Versions) -> Result<(), Sto
 }
 
 async fn tell(context: &Context, agents: Vec<AgentFacts>) {
+    let rules = context.policy.rules();
     let facts = HostFacts {
         os: host::os().to_owned(),
         arch: host::arch().to_owned(),
@@ -210,8 +228,9 @@ async fn tell(context: &Context, agents: Vec<AgentFacts>) {
         cpus: host::cpus(),
         memory_bytes: host::memory_bytes(),
         agents,
-        max_autonomy: context.config.max_autonomy,
+        max_autonomy: rules.max_autonomy,
         tzdb_version: host::tzdb_version(),
+        policy: Some(rules.told.clone()),
     };
     if let Err(error) = announce::facts(context, facts, clock::wall()).await {
         tracing::warn!(%error, "this host's facts could not be recorded");

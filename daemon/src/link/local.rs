@@ -9,7 +9,7 @@ use hostler_proto::frame::log::LogRecord;
 use hostler_proto::frame::payload::Sync as DesiredStep;
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, RunId};
-use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
+use hostler_proto::link::host::{Dismissal, HelloFacts, LogState, SyncOutcome};
 
 /// Told how far a command is; only the newest report of a command is kept.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -80,6 +80,12 @@ pub trait Local: Send + Sync + 'static {
     /// The control plane has these runs' logs up to these offsets, and not all of them.
     fn logs_acked(&self, acks: &[(RunId, u64)])
     -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The control plane takes this host.
+    fn welcomed(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The control plane does not want this host any more, or not until something is settled.
+    fn dismissed(&self, how: Dismissal) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Readings for a heartbeat.
     fn load(&self) -> impl Future<Output = HostLoad> + Send;

@@ -156,6 +156,11 @@ impl<L: Local> Work<L> {
             self.record_acks(&mut wire).await;
         }
         wire.farewell().await;
+        if let Some(how) = wire.ended.as_ref().and_then(Ended::dismissal)
+            && let Err(failure) = self.local.dismissed(how).await
+        {
+            tracing::error!("what the control plane no longer wants was not stopped: {failure}");
+        }
         let stable = wire.welcome_at.map_or(0, |at| now().ms.saturating_sub(at));
         (wire.ended.unwrap_or(Ended::Dead), stable)
     }
@@ -274,6 +279,7 @@ impl<L: Local> Work<L> {
         match event {
             HostEvent::Welcome(welcome) => {
                 wire.welcome_at = Some(now().ms);
+                self.local.welcomed().await?;
                 tracing::info!(session = %welcome.session, epoch = welcome.epoch, "link up");
                 if welcome.desired_revision == wire.had_revision {
                     self.signals.heard.notify_one();

@@ -21,7 +21,7 @@ use hostler_proto::frame::payload::{
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, HostId, RunId};
 use hostler_proto::link::control::{Accepted, ControlConfig, ControlEvent, ControlSession};
-use hostler_proto::link::host::{HelloFacts, LogState, SyncOutcome};
+use hostler_proto::link::host::{Dismissal, HelloFacts, LogState, SyncOutcome};
 use hostler_proto::link::proof::HostKey;
 use hostler_proto::link::{Outgoing, proof};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,6 +47,7 @@ struct Machine {
     delivered: AtomicU32,
     carried_out: Mutex<BTreeMap<CommandId, u32>>,
     synced: AtomicU32,
+    dismissed: Mutex<Vec<Dismissal>>,
     go: Notify,
 }
 
@@ -118,6 +119,15 @@ impl Local for Machine {
     }
 
     async fn logs_acked(&self, _: &[(RunId, u64)]) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn welcomed(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn dismissed(&self, how: Dismissal) -> Result<(), Failure> {
+        self.dismissed.lock().unwrap().push(how);
         Ok(())
     }
 
@@ -302,6 +312,7 @@ impl Served {
         let command = Command::RunCancel(RunCancel {
             run_id: RUN,
             requested_by: "ada@example.com".into(),
+            by: None,
         });
         self.session.call(id, command, 30_000, now());
         id

@@ -120,6 +120,15 @@ pub fn ended_children_cpu_ms() -> Option<u64> {
     Some(in_ms(ticks))
 }
 
+/// The machine's own id, see machine-id(5); none in images that come without one.
+pub fn machine_id() -> Option<String> {
+    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok())
+        // What an image has in place of one, until its first boot.
+        .filter(|id| id.trim() != "uninitialized")
+}
+
 /// The program this process runs, also when another stands in its place by now (an upgrade).
 pub fn own_program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;

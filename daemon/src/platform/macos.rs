@@ -72,6 +72,29 @@ pub fn ended_children_cpu_ms() -> Option<u64> {
     None
 }
 
+/// The machine's own id, see gethostuuid(2).
+#[expect(unsafe_code, reason = "the system's own call; no crate here wraps it")]
+pub fn machine_id() -> Option<String> {
+    #[repr(C)]
+    struct Patience {
+        seconds: i64,
+        nanoseconds: i64,
+    }
+    unsafe extern "C" {
+        fn gethostuuid(id: *mut u8, wait: *const Patience) -> i32;
+    }
+    let (mut id, wait) = (
+        [0_u8; 16],
+        Patience {
+            seconds: 1,
+            nanoseconds: 0,
+        },
+    );
+    // SAFETY: both point to values of the sizes the call writes and reads, and outlive it.
+    let failed = unsafe { gethostuuid(id.as_mut_ptr(), &raw const wait) };
+    (failed == 0).then(|| hex::encode(id))
+}
+
 /// The program at the path this process was started from.
 pub fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()

@@ -17,6 +17,7 @@ fn command(number: u128, source: ProjectSource) -> ProjectCreate {
         source,
         name: None,
         parent_dir: None,
+        by: None,
     }
 }
 
@@ -113,10 +114,11 @@ async fn what_cannot_be_imported_says_why() {
         );
     }
     let mut narrow = Host::open().await;
-    narrow.context.config = Arc::new(crate::config::Config {
+    let config = crate::config::Config {
         allowed_roots: vec![narrow.home().join("allowed")],
         ..(*narrow.context.config).clone()
-    });
+    };
+    narrow.context.policy = Arc::new(crate::policy::Policy::fixed(&config));
     let failure = import(&narrow, 1, sample.root()).await.unwrap_err();
     assert_eq!(failure.code, ErrorCode::Forbidden);
     let failure = clone(&narrow, 1, bare.to_str().unwrap()).await.unwrap_err();

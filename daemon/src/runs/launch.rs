@@ -158,6 +158,7 @@ pub(super) mod tests {
                 starts: 0,
                 policies: Policies::default(),
                 env: BTreeMap::new(),
+                owner: None,
             },
             place: None,
             launched_at: None,

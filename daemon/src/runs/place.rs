@@ -212,6 +212,7 @@ pub(super) async fn leave(
         workspace_id,
         force: false,
         delete_branch: true,
+        by: None,
     };
     if let Err(failure) = workspaces::delete(context, command, supervise, now).await {
         tracing::info!(workspace = %workspace_id, %failure, "a run's workspace stays");

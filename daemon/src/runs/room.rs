@@ -5,6 +5,7 @@ use hostler_proto::automation::KeepWorkspace;
 use hostler_proto::command::WorkspaceDelete;
 use hostler_proto::error::Failure;
 use hostler_proto::run::{Run, RunState, SkipReason};
+use hostler_proto::time::UtcMillis;
 use hostler_proto::workspace::WorkspaceState;
 
 use super::task::Runs;
@@ -54,6 +55,7 @@ impl Runs {
                 workspace_id: id,
                 force: false,
                 delete_branch: true,
+                by: None,
             };
             match workspaces::delete(context, command, self, now).await {
                 Ok(_) => {
@@ -71,16 +73,37 @@ impl Runs {
     /// A queued run that found no room for long is recorded as skipped: it does not come as a
     /// surprise hours later.
     pub(super) async fn skip_for_space(&self, row: &RunRow) -> Result<(), Failure> {
-        let (context, now) = (&self.0.context, clock::wall());
+        let now = clock::wall();
         if row.run.state != RunState::Queued || now.since(row.run.queued_at) < PATIENCE_MS {
             return Ok(());
         }
+        self.skip(row, SkipReason::DiskFull, None, now).await?;
+        tracing::warn!(run = %row.run.id, "a run was skipped: this host is low on disk space");
+        Ok(())
+    }
+
+    /// A queued run that the owner of this machine does not allow is recorded as such.
+    pub(super) async fn refuse(&self, row: &RunRow, why: String) -> Result<(), Failure> {
+        tracing::warn!(run = %row.run.id, "a run was refused: {why}");
+        let now = clock::wall();
+        self.skip(row, SkipReason::Policy, Some(why), now).await
+    }
+
+    async fn skip(
+        &self,
+        row: &RunRow,
+        reason: SkipReason,
+        why: Option<String>,
+        now: UtcMillis,
+    ) -> Result<(), Failure> {
+        let context = &self.0.context;
         let run = Run {
             state: RunState::Skipped {
-                reason: SkipReason::DiskFull,
+                reason,
                 at: now,
                 count: 1,
                 until: None,
+                why,
             },
             ..row.run.clone()
         };
@@ -88,7 +111,6 @@ impl Runs {
         rows::update(&mut tx, &run, now).await?;
         context.store.commit(tx).await?;
         context.signals.scheduler.notify_one();
-        tracing::warn!(run = %run.id, "a run was skipped: this host is low on disk space");
         Ok(())
     }
 }

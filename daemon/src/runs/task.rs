@@ -29,7 +29,7 @@ use crate::store::runs::{self as rows, RunRow};
 use crate::supervisor::awake::Awake;
 use crate::supervisor::client;
 use crate::supervisor::record::{Exit, Request, RunDir, Status};
-use crate::{Context, clock, space};
+use crate::{Context, clock, policy, space};
 
 /// A look at the rows although nothing woke us: a bound on the harm of a lost wake-up.
 const LOOK: Duration = Duration::from_secs(15);
@@ -108,7 +108,8 @@ impl Runs {
 
     /// Takes up every row that needs something and that nobody works on.
     async fn look(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Failure> {
-        let room = usize::try_from(self.0.context.config.max_runs).unwrap_or(usize::MAX);
+        let room =
+            usize::try_from(self.0.context.policy.rules().told.max_runs).unwrap_or(usize::MAX);
         let is_low = self.watch_space(tasks, stop);
         for row in self.0.context.store.unfinished_runs().await? {
             let id = row.run.id;
@@ -125,6 +126,12 @@ impl Runs {
             }
             if next == Next::Start && is_low {
                 self.skip_for_space(&row).await?;
+                continue;
+            }
+            if next == Next::Start
+                && let Some(why) = policy::refuses_run(&self.0.context, &row).await?
+            {
+                self.refuse(&row, why).await?;
                 continue;
             }
             let cancel = CancellationToken::new();
@@ -314,7 +321,7 @@ impl Runs {
                 let means = Means {
                     agents: &machine.agents(),
                     env: environment::base(&machine.user(), &shared.context.config.env),
-                    max_autonomy: shared.context.config.max_autonomy,
+                    max_autonomy: shared.context.policy.rules().max_autonomy,
                     run_dir: dir.path(),
                     setup: prepared.setup.clone(),
                     limits: shared.context.config.limits,

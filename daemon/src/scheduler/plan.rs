@@ -436,6 +436,7 @@ impl Plan {
             at: now,
             count: range.count,
             until: (range.count > 1).then_some(range.last),
+            why: None,
         };
         let run = self.run(range.first, 1, Trigger::Schedule, state, now);
         out.push(Step::Skip(Box::new(run)));

@@ -298,6 +298,7 @@ async fn drop_queued(tx: &mut Tx, id: AutomationId, now: UtcMillis) -> Result<bo
             at: now,
             count: 1,
             until: None,
+            why: None,
         };
         runs::update(tx, &run, now).await?;
     }

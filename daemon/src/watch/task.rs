@@ -265,6 +265,7 @@ mod tests {
             source,
             name: None,
             parent_dir: None,
+            by: None,
         };
         projects::create(&host.context, command, silent(), NOW)
             .await
@@ -278,6 +279,7 @@ mod tests {
             task_id: None,
             setup: false,
             created_by: "ada@example.com".to_owned(),
+            by: None,
         };
         let nobody = Scripted::default();
         let made = workspaces::create(&host.context, command, &nobody, silent(), NOW);

@@ -96,6 +96,7 @@ pub async fn for_run(
         task_id: None,
         setup: true,
         created_by: place.created_by,
+        by: None,
     };
     let at: Crash = Arc::new(|_| ());
     create_at(

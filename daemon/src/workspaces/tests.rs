@@ -45,6 +45,7 @@ impl World {
             source: ProjectSource::Path(root.to_str().unwrap().to_owned()),
             name: Some("Shop".to_owned()),
             parent_dir: None,
+            by: None,
         };
         let project = projects::create(&host.context, command, silent(), NOW)
             .await
@@ -68,6 +69,7 @@ impl World {
             task_id: None,
             setup: true,
             created_by: "ada@example.com".to_owned(),
+            by: None,
         }
     }
 
@@ -85,6 +87,7 @@ impl World {
             workspace_id: id,
             force,
             delete_branch,
+            by: None,
         };
         delete(&self.host.context, command, &self.supervise, NOW).await
     }

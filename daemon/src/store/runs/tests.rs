@@ -35,6 +35,7 @@ fn automation() -> AutomationSpec {
         starts: 0,
         policies: Policies::default(),
         env: std::collections::BTreeMap::new(),
+        owner: None,
     }
 }
 
@@ -188,6 +189,7 @@ async fn a_skipped_run_has_no_log_to_deliver() {
         at: UtcMillis(11),
         count: 1,
         until: None,
+        why: None,
     };
     insert_one(&store, &one).await;
     assert!(store.undelivered_logs().await.unwrap().is_empty());

@@ -154,6 +154,7 @@ async fn no_commits_no_workspace() {
         source: ProjectSource::Url(empty.to_str().unwrap().to_owned()),
         name: None,
         parent_dir: None,
+        by: None,
     };
     let made = projects::create(&world.host.context, command, silent(), NOW)
         .await

@@ -1,0 +1,120 @@
+//! Changing this machine's key.
+//!
+//! The new key is written aside before it is posted and becomes the identity's once the control
+//! plane has acknowledged it, so a crash or a lost answer at any point is repeated with the same new
+//! key and does no harm: until then the old key is good, and from then on (24 hours or not) the
+//! control plane takes the repeat by the new key alone.
+
+use std::path::{Path, PathBuf};
+
+use hostler_proto::enrol::{ROTATE_PATH, RotateReply, RotateRequest, rotate_statement};
+use hostler_proto::link::proof::HostKey;
+use hostler_proto::time::UtcMillis;
+
+use super::private;
+use super::{EnrolError, Identity, file_error, forget, identity, post, save};
+use crate::clock;
+use crate::config::Layout;
+
+/// A key is changed by itself once it is so old, milliseconds: 90 days.
+const MOST_AGE_MS: i64 = 90 * 24 * 60 * 60 * 1000;
+
+/// This machine has another key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// Its name.
+    pub name: String,
+    /// Base address of the control plane.
+    pub url: String,
+    /// Until when the key before is good; none when it no longer is.
+    pub old_key_until: Option<UtcMillis>,
+}
+
+/// Changes this machine's key, or finishes a change that was interrupted.
+pub async fn rotate(home: &Path) -> Result<Rotated, EnrolError> {
+    let home = home.to_owned();
+    tokio::task::spawn_blocking(move || rotate_blocking(&home))
+        .await
+        .map_err(EnrolError::Interrupted)?
+}
+
+/// Changes the key if it is old, or if a change was interrupted; none when neither is so.
+pub(crate) async fn rotate_when_due(home: &Path) -> Result<Option<Rotated>, EnrolError> {
+    let home = home.to_owned();
+    let look = move || {
+        if identity(&home)?.is_none() || !(aside(&home).exists() || is_old(&home, clock::wall())) {
+            return Ok(None);
+        }
+        rotate_blocking(&home).map(Some)
+    };
+    tokio::task::spawn_blocking(look)
+        .await
+        .map_err(EnrolError::Interrupted)?
+}
+
+/// Forgets a change that was begun: it was for another enrolment.
+pub(super) fn abandon(home: &Path) -> Result<(), EnrolError> {
+    forget(&aside(home))
+}
+
+fn rotate_blocking(home: &Path) -> Result<Rotated, EnrolError> {
+    let old = identity(home)?.ok_or(EnrolError::NotEnrolled)?;
+    let fresh = kept_aside(home)?;
+    let statement = rotate_statement(old.host_id, old.server_id, &fresh.public_hex());
+    let request = RotateRequest {
+        host_id: old.host_id,
+        public_key: fresh.public_hex(),
+        old_signature: old.key.sign(&statement),
+        new_signature: fresh.sign(&statement),
+    };
+    let reply: RotateReply = post(&old.url, ROTATE_PATH, None, &request)?;
+    let new = Identity { key: fresh, ..old };
+    save(home, &new)?;
+    forget(&aside(home))?;
+    Ok(Rotated {
+        name: new.name,
+        url: new.url,
+        old_key_until: reply.old_key_until.map(UtcMillis),
+    })
+}
+
+/// The key of a change that was begun, or a fresh one; two who begin at once get the same.
+fn kept_aside(home: &Path) -> Result<HostKey, EnrolError> {
+    let path = aside(home);
+    let read = || {
+        let text = std::fs::read_to_string(&path).ok()?;
+        HostKey::from_hex(text.trim()).ok()
+    };
+    if let Some(key) = read() {
+        return Ok(key);
+    }
+    let fresh = HostKey::from_bytes(&clock::random());
+    let name: [u8; 8] = clock::random();
+    let temporary = path.with_extension(format!("rotating.{}", hex::encode(name)));
+    private::write(&temporary, &fresh.secret_hex())?;
+    // Made only if it is not there: a key that somebody may have posted is never replaced.
+    let linked = std::fs::hard_link(&temporary, &path);
+    forget(&temporary)?;
+    match linked {
+        Ok(()) => Ok(fresh),
+        Err(error) => match read() {
+            Some(key) => Ok(key),
+            None => Err(file_error(&path, error)),
+        },
+    }
+}
+
+/// By the time its file was written, which is when the key was made or last changed.
+fn is_old(home: &Path, now: UtcMillis) -> bool {
+    let file = super::identity_path(home);
+    let written = std::fs::metadata(file).and_then(|about| about.modified());
+    let since = written
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_millis()).ok());
+    since.is_some_and(|at| now.since(UtcMillis(at)) > MOST_AGE_MS)
+}
+
+fn aside(home: &Path) -> PathBuf {
+    Layout::new(home).host().join("identity.rotating")
+}
