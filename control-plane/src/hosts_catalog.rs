@@ -1,7 +1,13 @@
 //! Hosts as the catalog knows them: which ones a caller may use, and which one a name means.
 //!
 //! A host is seen by its owner and by members the owner let in; to everybody else it does not
-//! exist. Links and enrolment are elsewhere (`hosts/`).
+//! exist. Links and enrolment are elsewhere (`hosts/`); changing hosts is in `manage`, who may use
+//! them in `members`, their keys in `keys`.
+
+pub mod keys;
+pub mod manage;
+pub mod members;
+pub mod show;
 
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::host::{HostFacts, HostLoad};
@@ -9,10 +15,10 @@ use hostler_proto::ids::{HostId, UserId};
 use hostler_proto::time::UtcMillis;
 
 use crate::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 use crate::names::{self, Named};
 use crate::store;
-use crate::store::hosts::HostRow;
+use crate::store::hosts::{Doubt, HostRow};
 
 /// A host as its users see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +43,8 @@ pub struct HostView {
     pub owner_id: UserId,
     /// When it was enrolled.
     pub enrolled_at: UtcMillis,
+    /// Another machine was seen with its identity.
+    pub doubt: Option<Doubt>,
 }
 
 /// The hosts the caller may use, by name.
@@ -59,6 +67,66 @@ pub async fn resolve(app: &App, caller: &Caller, reference: &str) -> Result<Host
     names::pick("host", "hosts_list", reference, candidates)
 }
 
+/// The same, to do something on it: refused where the host's own settings leave the caller out. The
+/// host checks again; this is to say so early.
+pub async fn resolve_to_work(
+    app: &App,
+    caller: &Caller,
+    reference: &str,
+) -> Result<HostRow, Failure> {
+    let row = resolve(app, caller, reference).await?;
+    let_in(&row, caller)?;
+    Ok(row)
+}
+
+/// Refuses somebody whom the host's own settings leave out.
+pub(crate) fn let_in(row: &HostRow, caller: &Caller) -> Result<(), Failure> {
+    let policy = row.facts.as_ref().and_then(|facts| facts.policy.as_ref());
+    if policy.is_none_or(|policy| policy.allows_member(Some(&caller.actor()))) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorCode::Forbidden,
+        format!("host {} does not let {} use it", row.name, caller.label),
+    )
+    .hint("its owner can add the email to allowed_members in the host's host.toml"))
+}
+
+/// A host the caller may work on; `what` stands on it.
+pub(crate) async fn to_work_on(
+    app: &App,
+    caller: &Caller,
+    id: HostId,
+    what: &str,
+) -> Result<HostRow, Failure> {
+    let rows = store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?;
+    let row = rows.into_iter().find(|row| row.id == id).ok_or_else(|| {
+        Failure::new(
+            ErrorCode::PreconditionFailed,
+            format!("the host of {what} was removed, or is not yours to use any more"),
+        )
+        .hint("move it to another host first (hostId); hosts_list has those you may use")
+    })?;
+    let_in(&row, caller)?;
+    Ok(row)
+}
+
+/// The host that an id or a name means, also one that the caller may not use but only manage:
+/// whoever administers the organization.
+pub(crate) async fn reachable(
+    app: &App,
+    caller: &Caller,
+    reference: &str,
+) -> Result<HostRow, Failure> {
+    let rows = if caller.role >= Role::Admin {
+        store::hosts::of_org(&app.store, caller.org_id).await?
+    } else {
+        store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?
+    };
+    let candidates = rows.into_iter().map(named).collect();
+    names::pick("host", "hosts_list", reference, candidates)
+}
+
 /// The named host, or the caller's only one when none is named.
 pub async fn resolve_or_only(
     app: &App,
@@ -66,11 +134,14 @@ pub async fn resolve_or_only(
     reference: Option<&str>,
 ) -> Result<HostRow, Failure> {
     if let Some(reference) = reference {
-        return resolve(app, caller, reference).await;
+        return resolve_to_work(app, caller, reference).await;
     }
     let mut rows = store::hosts::usable(&app.store, caller.org_id, caller.user_id).await?;
     match (rows.pop(), rows.len()) {
-        (Some(only), 0) => Ok(only),
+        (Some(only), 0) => {
+            let_in(&only, caller)?;
+            Ok(only)
+        }
         (None, _) => Err(Failure::new(
             ErrorCode::PreconditionFailed,
             "there is no host to use yet",
@@ -125,5 +196,6 @@ fn view(app: &App, row: HostRow) -> HostView {
         load: live_load.zip(row.load_at).or(row.load.zip(row.load_at)),
         owner_id: row.owner_id,
         enrolled_at: row.enrolled_at,
+        doubt: row.doubt,
     }
 }

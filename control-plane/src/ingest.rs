@@ -25,6 +25,9 @@ use crate::{App, automations, clock, projects, reconcile};
 /// A host states at most this many runs when it connects; with that many, some may be missing.
 const MOST_STATED: usize = 1000;
 
+/// So many starts are remembered that a restored database left behind.
+const MOST_PAST_MARKS: usize = 100;
+
 /// What to answer to a batch of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventsAck {
@@ -67,6 +70,8 @@ pub struct Stated {
     pub runs: Vec<StatedRun>,
     /// Which start of its daemon numbered which events.
     pub lives: Vec<Life>,
+    /// The mark of its machine, where it has one.
+    pub machine: Option<String>,
 }
 
 /// What a host needs to know after it connected.
@@ -88,11 +93,16 @@ pub async fn hello(app: &App, host: HostId, stated: &Stated) -> Result<Greeting,
     let mut row = known(&mut tx, host).await?;
     let restored = restored_to(&row, stated);
     if let Some(seq) = restored {
+        let past = past_marks(&row, stated);
+        store::hosts::set_past_marks(&mut tx, host, &past).await?;
         row.event_seq = seq;
         store::hosts::set_event_seq(&mut tx, host, seq).await?;
         row.desired_revision = reconcile::plan_anew(&mut tx, &row, now).await?;
     }
     store::hosts::set_lives(&mut tx, host, &stated.lives).await?;
+    if let Some(machine) = stated.machine.as_deref().filter(|_| row.machine.is_none()) {
+        store::hosts::set_machine(&mut tx, host, Some(machine)).await?;
+    }
     let epoch = app.server.epoch;
     // What a host applied counts once it has told what it did before.
     let told = stated.next_seq <= row.event_seq + 1;
@@ -132,6 +142,7 @@ pub async fn gone(app: &App, host: HostId) -> Result<(), Failure> {
 /// Readings of a heartbeat. Also sends what was recorded for the host and not answered yet.
 pub async fn heartbeat(app: &App, host: HostId, load: HostLoad) -> Result<(), Failure> {
     let mut tx = app.store.begin().await?;
+    known(&mut tx, host).await?;
     store::hosts::set_load(&mut tx, host, &load, clock::wall()).await?;
     app.store.commit(tx).await?;
     send_open(app, host);
@@ -181,6 +192,7 @@ pub async fn events(
 /// The host applied its automations up to this revision.
 pub async fn sync_applied(app: &App, host: HostId, revision: u64) -> Result<(), Failure> {
     let mut tx = app.store.begin().await?;
+    known(&mut tx, host).await?;
     store::hosts::set_applied(&mut tx, host, revision).await?;
     app.store.commit(tx).await?;
     reconcile::release_moved(app, host, clock::wall()).await?;
@@ -191,6 +203,8 @@ pub async fn sync_applied(app: &App, host: HostId, revision: u64) -> Result<(), 
 /// What a host should have: the step from revision `from` to the newest, or the whole state when
 /// `from` is none (or is a revision this catalog never gave).
 pub async fn desired_state(app: &App, host: HostId, from: Option<u64>) -> Result<Sync, Failure> {
+    let row = store::hosts::by_id(&app.store, host).await?;
+    enrolled(row, host)?;
     let mut full = from.is_none();
     let mut desired = store::automations::desired(&app.store, host, from.unwrap_or(0)).await?;
     if from.is_some_and(|from| from > desired.revision) {
@@ -222,8 +236,12 @@ fn send_open(app: &App, host: HostId) {
     app.in_background(async move { reconcile::host_is_back(&sender, host).await });
 }
 
+/// The host, as long as it is one: nothing that a removed one says is taken.
 async fn known(tx: &mut Tx, host: HostId) -> Result<HostRow, Failure> {
-    let row = store::hosts::by_id_in(tx, host).await?;
+    enrolled(store::hosts::by_id_in(tx, host).await?, host)
+}
+
+fn enrolled(row: Option<HostRow>, host: HostId) -> Result<HostRow, Failure> {
     row.filter(|row| row.revoked_at.is_none()).ok_or_else(|| {
         Failure::new(ErrorCode::NotFound, format!("host {host} is not enrolled"))
             .hint("enrol it again with `hostler join`")
@@ -238,6 +256,17 @@ fn restored_to(row: &HostRow, stated: &Stated) -> Option<u64> {
         (stated.next_seq > 0 && stated.next_seq <= row.event_seq).then_some(stated.next_seq);
     let first = parted.into_iter().chain(reused).min()?;
     Some(first.saturating_sub(1).min(row.event_seq))
+}
+
+/// The starts of its daemon that the host's restored database knows nothing of: those after the
+/// newest that both know. Should one of them come back, there are two who go on from one database.
+fn past_marks(row: &HostRow, stated: &Stated) -> Vec<String> {
+    let told = |life: &&Life| !stated.lives.contains(life);
+    let left = row.lives.iter().rev().take_while(told);
+    let mut marks: Vec<String> = left.map(|life| life.mark.clone()).collect();
+    marks.extend(row.past_marks.iter().cloned());
+    marks.truncate(MOST_PAST_MARKS);
+    marks
 }
 
 /// Runs that the catalog believes going on and that the host, which has nothing more to tell of

@@ -154,7 +154,7 @@ pub async fn create(
 ) -> Result<ProjectMade, Failure> {
     let source = source(&input)?;
     check_name(input.name.as_deref())?;
-    let host = hosts_catalog::resolve(app, caller, &input.host).await?;
+    let host = hosts_catalog::resolve_to_work(app, caller, &input.host).await?;
     let known = match &source {
         ProjectSource::Url(url) => {
             store::projects::by_url(&app.store, caller.org_id, &url_key(url)).await?
@@ -167,6 +167,7 @@ pub async fn create(
         source,
         name: input.name,
         parent_dir: input.parent_dir,
+        by: Some(caller.actor()),
     });
     let asked = app.clone();
     let (asking, at) = (caller.clone(), host.clone());

@@ -150,7 +150,7 @@ pub async fn list(
             wanted.is_none_or(|wanted| state_word(&view.workspace.state) == wanted)
         })
         .collect();
-    count::refresh(app, &mut views).await;
+    count::refresh(app, caller, &mut views).await;
     Ok(views)
 }
 
@@ -165,7 +165,7 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<WorkspaceView, 
 /// One workspace, with what differs in it counted now where its host is here.
 pub async fn look(app: &App, caller: &Caller, id: &str) -> Result<WorkspaceView, Failure> {
     let mut views = [get(app, caller, id).await?];
-    count::refresh(app, &mut views).await;
+    count::refresh(app, caller, &mut views).await;
     let [view] = views;
     Ok(view)
 }
@@ -179,7 +179,7 @@ pub async fn create(
 ) -> Result<WorkspaceMade, Failure> {
     let name = input.name.trim();
     check_length("name", name, 200)?;
-    let host = hosts_catalog::resolve(app, caller, &input.host).await?;
+    let host = hosts_catalog::resolve_to_work(app, caller, &input.host).await?;
     let place = projects::resolve_on(app, caller, &host, &input.project).await?;
     if app.hosts.online(host.id).is_none() {
         return Err(offline(&host, "no workspace can be made on it"));
@@ -338,6 +338,7 @@ async fn intend(
             task_id: input.task_id,
             setup: input.setup,
             created_by: caller.label.clone(),
+            by: Some(caller.actor()),
         }),
         created_at: now,
     };
@@ -386,6 +387,7 @@ async fn record_delete(
             workspace_id: id,
             force: input.force,
             delete_branch: input.delete_branch,
+            by: Some(caller.actor()),
         }),
         created_at: now,
     };

@@ -15,6 +15,7 @@ pub mod session;
 
 use std::net::IpAddr;
 
+use hostler_proto::actor::Actor;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{OrgId, UserId};
 use uuid::Uuid;
@@ -65,6 +66,14 @@ pub enum Role {
 }
 
 impl Caller {
+    /// Who asks, as hosts are told.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            user_id: self.user_id,
+            email: self.label.clone(),
+        }
+    }
+
     /// Refuses a call that the token has no scope for, naming the scope.
     pub fn require(&self, scope: Scope) -> Result<(), Failure> {
         if self.scopes.contains(scope) {

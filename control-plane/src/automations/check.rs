@@ -145,8 +145,31 @@ pub(crate) fn stored(spec: &ScheduleSpec) -> ScheduleText {
     }
 }
 
+/// An agent that the owner of the host allows there.
+pub(super) fn allowed_agent(id: &str, host: &HostRow) -> Result<(), Failure> {
+    let policy = host.facts.as_ref().and_then(|facts| facts.policy.as_ref());
+    let Some(policy) = policy.filter(|policy| !policy.allows_agent(id)) else {
+        return Ok(());
+    };
+    let allowed = policy.allowed_agents.clone().unwrap_or_default();
+    Err(Failure::new(
+        ErrorCode::Forbidden,
+        format!(
+            "the owner of host {} does not allow the agent {}",
+            host.name,
+            shortened(id)
+        ),
+    )
+    .hint(if allowed.is_empty() {
+        "no agent is allowed there: choose another host".to_owned()
+    } else {
+        format!("allowed there: {}", allowed.join(", "))
+    }))
+}
+
 /// An agent that the host can run. A host that has said nothing yet is believed to.
 pub(super) fn agent(id: &str, host: &HostRow) -> Result<(), Failure> {
+    allowed_agent(id, host)?;
     let Some(facts) = &host.facts else {
         return agent_shape(id);
     };

@@ -130,6 +130,7 @@ pub async fn create(
         owner_id: caller.user_id,
         host_id: host.id,
         host_name: host.name,
+        host_seen: true,
         name,
         agent: input.agent,
         enabled: true,
@@ -240,6 +241,8 @@ pub async fn delete(app: &App, caller: &Caller, id: &str) -> Result<AutomationId
 /// Asks for a run now and returns at once.
 pub async fn run(app: &App, caller: &Caller, id: &str) -> Result<RunAsked, Failure> {
     let now = clock::wall();
+    let known = find(app, caller, id).await?;
+    may_run(app, caller, &known).await?;
     let mut tx = app.store.begin().await?;
     let row = find_in(&mut tx, caller, id).await?;
     if row.moving.is_some() {
@@ -262,6 +265,7 @@ pub async fn run(app: &App, caller: &Caller, id: &str) -> Result<RunAsked, Failu
             run_id: run.id,
             automation_id: row.id,
             requested_at: now,
+            by: Some(caller.actor()),
         }),
         created_at: now,
     };
@@ -352,9 +356,12 @@ async fn changed(
     input: &UpdateAutomation,
     now: UtcMillis,
 ) -> Result<AutomationRow, Failure> {
-    let host = match &input.host {
-        Some(reference) => hosts_catalog::resolve(app, caller, reference).await?,
-        None => hosts_catalog::by_id(app, row.host_id).await?,
+    let host = if let Some(reference) = &input.host {
+        hosts_catalog::resolve_to_work(app, caller, reference).await?
+    } else {
+        let mut host = hosts_catalog::by_id(app, row.host_id).await?;
+        host.name.clone_from(&row.host_name);
+        host
     };
     if let Some(name) = &input.name {
         row.name = check::name(name)?;
@@ -419,6 +426,10 @@ async fn toggle(
     enabled: bool,
 ) -> Result<AutomationView, Failure> {
     let now = clock::wall();
+    if enabled {
+        let known = find(app, caller, id).await?;
+        may_run(app, caller, &known).await?;
+    }
     let mut tx = app.store.begin().await?;
     let before = find_in(&mut tx, caller, id).await?;
     if before.enabled == enabled {
@@ -462,6 +473,30 @@ async fn noted(
     audit::record(tx, caller, action, thing, detail, now).await
 }
 
+/// Refuses what would run on a host that is gone, or not its owner's to use any more.
+async fn may_run(app: &App, caller: &Caller, row: &AutomationRow) -> Result<(), Failure> {
+    let what = format!("automation {}", row.name);
+    let host = hosts_catalog::to_work_on(app, caller, row.host_id, &what).await?;
+    check::allowed_agent(&row.agent, &host)
+}
+
+/// Pauses an automation because of what became of its host or its owner. False when it was paused.
+pub(crate) async fn pause_for(
+    tx: &mut Tx,
+    before: &AutomationRow,
+    why: &str,
+    now: UtcMillis,
+) -> Result<bool, StoreError> {
+    if !before.enabled {
+        return Ok(false);
+    }
+    let mut after = before.clone();
+    after.enabled = false;
+    after.paused_reason = Some(why.to_owned());
+    write_change(tx, before, after, now).await?;
+    Ok(true)
+}
+
 fn manual_run(row: &AutomationRow, now: UtcMillis) -> Run {
     Run {
         id: RunId::fresh(now, &clock::id_entropy()),
@@ -499,6 +534,7 @@ async fn drop_undelivered_runs(
             at: now,
             count: 1,
             until: None,
+            why: None,
         };
         store::runs::put(tx, row.org_id, row.host_id, &run, now).await?;
     }

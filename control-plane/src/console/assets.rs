@@ -25,6 +25,13 @@ pub(super) const JS: Asset = Asset {
     text: include_str!("assets/app.js"),
 };
 
+/// Looks again every few seconds: whatever is marked `data-live` is replaced by what it is then.
+pub(super) const LIVE: Asset = Asset {
+    path: "/assets/live.js",
+    media: "text/javascript; charset=utf-8",
+    text: include_str!("assets/live.js"),
+};
+
 /// The sign of the product.
 pub(super) const ICON: Asset = Asset {
     path: "/assets/icon.svg",
@@ -46,7 +53,7 @@ pub(super) const EDITOR_JS: Asset = Asset {
     text: include_str!("assets/editor.js"),
 };
 
-const ALL: [Asset; 5] = [CSS, JS, ICON, RUN_JS, EDITOR_JS];
+const ALL: [Asset; 6] = [CSS, JS, LIVE, ICON, RUN_JS, EDITOR_JS];
 
 /// A file of the program.
 #[derive(Clone, Copy, Debug)]

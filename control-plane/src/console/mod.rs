@@ -12,6 +12,7 @@ mod consent;
 mod device;
 mod field;
 pub(crate) mod flash;
+mod hosts;
 mod input;
 mod invitation;
 mod keys;
@@ -71,6 +72,7 @@ pub(crate) fn router(app: &App) -> Router {
         .merge(device::routes())
         .merge(automations::routes())
         .merge(runs::routes())
+        .merge(hosts::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn(flash::say_once))

@@ -35,7 +35,15 @@ pub(super) fn run(run: &Run, known: Known<'_>) -> String {
             format!("{}{waited}; it runs now", why(run, known))
         }
         RunState::Finished(finished) => ended(run, finished, known),
-        RunState::Skipped { reason, count, .. } => skipped(*reason, *count, known),
+        RunState::Skipped {
+            reason, count, why, ..
+        } => {
+            let skipped = skipped(*reason, *count, known);
+            match why {
+                Some(why) => format!("{skipped}: {why}"),
+                None => skipped,
+            }
+        }
     }
 }
 
@@ -110,6 +118,7 @@ fn skipped(reason: SkipReason, count: u32, known: Known<'_>) -> String {
         SkipReason::DiskFull => format!(
             "not run: host {host} was too low on disk space to start {them}; hosts_list has the figures"
         ),
+        SkipReason::Policy => format!("not run: host {host} does not allow {them}"),
         SkipReason::Deleted if known.deleted => {
             "not run: the automation was deleted before it started".to_owned()
         }
@@ -185,6 +194,7 @@ mod tests {
             at: UtcMillis(0),
             count,
             until: None,
+            why: None,
         }
     }
 

@@ -13,19 +13,16 @@ use hostler_proto::enrol::{
     EnrolReply, EnrolRequest, LeaveRequest, enrol_statement, leave_statement,
 };
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::HostId;
+use hostler_proto::ids::{HostId, UserId};
 use hostler_proto::link::{close, proof};
+use hostler_proto::time::UtcMillis;
 
-use crate::auth::{self, ENROLMENT_KEY_MS, Scope, Secret, SecretKind, mint};
+use crate::auth::{Secret, SecretKind};
+use crate::hosts_catalog::manage;
+use crate::store::audit::NewEntry;
 use crate::store::hosts::{HostRow, NewHost};
 use crate::store::tokens::TokenRow;
-use crate::{App, clock, store};
-
-/// `POST /v1/hosts/enrolment-keys`, with an API key: a single-use key, good for 15 minutes. Whoever
-/// asked for it will own the host.
-pub(super) async fn issue_key(State(app): State<App>, headers: HeaderMap) -> Response {
-    answer(key_issued(&app, &headers).await)
-}
+use crate::{App, audit, clock, reconcile, store};
 
 /// `POST /v1/hosts/enrol`.
 pub(super) async fn enrol(
@@ -58,38 +55,13 @@ pub(super) async fn leave(
     answer(outcome)
 }
 
-async fn key_issued(app: &App, headers: &HeaderMap) -> Result<serde_json::Value, Failure> {
-    let caller = auth::authenticate(app, headers, clock::wall())
-        .await
-        .map_err(|denied| {
-            Failure::new(ErrorCode::Unauthorized, denied.to_string())
-                .hint("send the API key as `Authorization: Bearer sk_live_...`")
-        })?;
-    caller.require(Scope::HostsWrite)?;
-    let (kind, life) = (SecretKind::EnrolmentKey, Some(ENROLMENT_KEY_MS));
-    let (secret, token) = mint(kind, "host enrolment", caller.org_id, caller.user_id, life);
-    let mut tx = app.store.begin().await?;
-    store::tokens::insert(&mut tx, &token).await?;
-    app.store.commit(tx).await?;
-    Ok(serde_json::json!({
-        "key": secret.expose(),
-        "expiresAt": token.expires_at.map(|at| at.to_string()),
-    }))
-}
-
 async fn enrolled(
     app: &App,
     headers: &HeaderMap,
     request: &EnrolRequest,
 ) -> Result<EnrolReply, Failure> {
-    let name = request.name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Failure::new(
-            ErrorCode::InvalidArgument,
-            "a host's name has 1 to 100 characters",
-        )
-        .hint("give another with --name"));
-    }
+    let name = manage::checked_name(&request.name)
+        .map_err(|failure| failure.hint("give another with --name"))?;
     let secret = bearer(headers).ok_or_else(bad_key)?;
     let token = store::tokens::by_hash(&app.store, &secret.hash().to_string())
         .await?
@@ -137,15 +109,15 @@ async fn make(
     };
     match store::hosts::insert(&mut tx, &host).await {
         Err(error) if error.is_duplicate() => {
-            return Err(Failure::new(
-                ErrorCode::Conflict,
-                format!("there is already a host named {name}"),
-            )
-            .hint("give another name (`join --name`, `up --host-name`); the key is still good"));
+            let hint = "give another name (`join --name`, `up --host-name`); the key is still good";
+            return Err(manage::name_taken(name).hint(hint));
         }
         other => other?,
     }
     let made = store::hosts::by_id_in(&mut tx, id).await?;
+    let (named, by) = (id.to_string(), (token.email.as_str(), Some(token.user_id)));
+    let entry = entry(&named, name, "host.enrol", by, now);
+    audit::append(&mut tx, token.org_id, &entry).await?;
     app.store.commit(tx).await?;
     made.ok_or_else(|| Failure::new(ErrorCode::HostError, "the host was not stored"))
 }
@@ -159,11 +131,41 @@ async fn left(app: &App, request: &LeaveRequest) -> Result<serde_json::Value, Fa
     if !proof::verify(&row.public_key, &statement, &request.signature) {
         return Err(unknown());
     }
+    let now = clock::wall();
     let mut tx = app.store.begin().await?;
-    store::hosts::revoke(&mut tx, row.id, clock::wall()).await?;
+    if row.revoked_at.is_none() {
+        manage::retire(&mut tx, &row, "left", now).await?;
+        let named = row.id.to_string();
+        let by = (row.name.as_str(), None);
+        let entry = entry(&named, &row.name, "host.leave", by, now);
+        audit::append(&mut tx, row.org_id, &entry).await?;
+    }
     app.store.commit(tx).await?;
     app.hosts.close(row.id, close::GONE, "the host left");
+    reconcile::release_moved(app, row.id, now).await?;
     Ok(serde_json::json!({ "host_id": row.id }))
+}
+
+/// What a host did by itself, for the audit log.
+fn entry<'a>(
+    id: &'a str,
+    name: &'a str,
+    action: &'a str,
+    (actor, actor_id): (&'a str, Option<UserId>),
+    now: UtcMillis,
+) -> NewEntry<'a> {
+    NewEntry {
+        at: now,
+        actor_id,
+        actor,
+        client: "hostler daemon",
+        address: None,
+        action,
+        thing_kind: "host",
+        thing_id: id,
+        thing_name: name,
+        detail: None,
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
@@ -182,7 +184,7 @@ fn bad_key() -> Failure {
     .hint("get a fresh key from the control plane")
 }
 
-fn answer<T: serde::Serialize>(outcome: Result<T, Failure>) -> Response {
+pub(super) fn answer<T: serde::Serialize>(outcome: Result<T, Failure>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(failure) => {

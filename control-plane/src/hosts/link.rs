@@ -19,6 +19,7 @@ use hostler_proto::frame::payload::{Acks, EventItem, Hello, LogAck, LogFinal, Re
 use hostler_proto::ids::{CommandId, HostId, RunId};
 use hostler_proto::link::control::{Accepted, ControlConfig, ControlEvent, ControlSession};
 use hostler_proto::link::{Now, close};
+use hostler_proto::time::UtcMillis;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -75,6 +76,7 @@ pub(super) async fn serve(app: App, socket: Socket, place: OwnedSemaphorePermit)
         events_acked: 0,
         applied: None,
         skew_told: false,
+        good_until: None,
     };
     link.run().await;
     link.end().await;
@@ -102,6 +104,8 @@ struct Link {
     /// they tell what it did with what it had before.
     applied: Option<(u64, u64)>,
     skew_told: bool,
+    /// The key it was opened with is good until then; none for the key the host has.
+    good_until: Option<UtcMillis>,
 }
 
 /// The host behind the socket.
@@ -276,9 +280,11 @@ impl Link {
         let Ok(Ok(_turn)) = timeout(TURN, app.hosts.admitting.acquire()).await else {
             return Err(admit::overloaded());
         };
-        let row = admit::identify(&app, self.wire.session.challenge(), hello).await?;
-        let _gate = app.hosts.gate(row.id).await;
-        admit::no_other_alive(&app, hello).await?;
+        let _gate = app.hosts.gate(hello.host_id).await;
+        let known = admit::identify(&app, self.wire.session.challenge(), hello).await?;
+        let row = &known.row;
+        admit::the_same(&app, row, hello).await?;
+        admit::no_other_alive(&app, row, hello).await?;
         let number = app.hosts.next_number();
         let identity = (hello.boot_id.clone(), hello.instance_id);
         let handle = Handle::new(
@@ -295,9 +301,14 @@ impl Link {
         });
         let greeting = ingest::hello(&app, row.id, &stated(hello)).await;
         let greeting = greeting.map_err(|failure| {
+            if failure.code == ErrorCode::NotFound {
+                // Its access was taken away since it was looked up.
+                return admit::revoked();
+            }
             tracing::error!(host = %row.id, "a host could not be greeted: {failure}");
             admit::overloaded()
         })?;
+        self.good_until = known.by_old_key_until;
         self.desired
             .start(hello.applied_revision, &hello.applied_hash);
         self.events_acked = greeting.acked_seq;
@@ -317,6 +328,11 @@ impl Link {
 
     async fn heartbeat(&mut self, load: Option<hostler_proto::host::HostLoad>, skew_ms: i64) {
         let Some(joined) = self.joined else { return };
+        if self.good_until.is_some_and(|until| until <= clock::wall()) {
+            let why = "the key this link was opened with is no longer good: use the new one";
+            self.wire.session.close(close::AUTHENTICATE, why);
+            return;
+        }
         self.app
             .hosts
             .note(joined.host, joined.number, load.clone(), skew_ms);
@@ -419,6 +435,11 @@ impl Link {
     fn or_start_over<T>(&mut self, stored: Result<T, Failure>) -> Option<T> {
         match stored {
             Ok(value) => Some(value),
+            Err(failure) if failure.code == ErrorCode::NotFound => {
+                let why = "this host was removed";
+                self.wire.session.close(close::REVOKED, why);
+                None
+            }
             Err(failure) => {
                 tracing::error!(host = ?self.host(), "the link starts over: {failure}");
                 self.wire
@@ -473,6 +494,7 @@ fn stated(hello: &Hello) -> Stated {
         next_seq: hello.next_seq,
         runs: runs.collect(),
         lives: hello.lives.clone(),
+        machine: hello.machine.clone(),
     }
 }
 

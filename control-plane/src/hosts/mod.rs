@@ -5,6 +5,7 @@
 //! restart is in the catalog; nothing here is.
 
 mod admit;
+mod api;
 mod enrol;
 mod link;
 mod news;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use hostler_proto::command::{Command, Progress, Reply};
-use hostler_proto::enrol::{ENROL_PATH, ENROLMENT_KEYS_PATH, LEAVE_PATH, LINK_PATH};
+use hostler_proto::enrol::{ENROL_PATH, LEAVE_PATH, LINK_PATH};
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, HostId, RunId};
@@ -57,8 +58,8 @@ pub fn router(app: &App) -> Router {
     Router::new()
         .route(LINK_PATH, get(upgrade::link))
         .route(ENROL_PATH, post(enrol::enrol))
-        .route(ENROLMENT_KEYS_PATH, post(enrol::issue_key))
         .route(LEAVE_PATH, post(enrol::leave))
+        .merge(api::routes())
         .layer(axum::extract::DefaultBodyLimit::max(16 << 10))
         .with_state(app.clone())
 }

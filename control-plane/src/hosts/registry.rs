@@ -190,7 +190,7 @@ impl Hosts {
     }
 
     /// Tells a host's link to close.
-    pub(super) fn close(&self, host: HostId, code: u16, reason: &str) {
+    pub(crate) fn close(&self, host: HostId, code: u16, reason: &str) {
         if let Some(link) = self.handle(host) {
             link.wake
                 .close

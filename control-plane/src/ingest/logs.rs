@@ -40,6 +40,7 @@ pub async fn log_frames(
 ) -> Result<Vec<Stored>, Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
+    super::known(&mut tx, host).await?;
     let mut growing: BTreeMap<RunId, Option<Growing>> = BTreeMap::new();
     let mut foreign: BTreeMap<RunId, u64> = BTreeMap::new();
     for frame in frames {
@@ -97,6 +98,7 @@ pub async fn log_final(
 ) -> Result<LogAck, Failure> {
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
+    super::known(&mut tx, host).await?;
     let Some(mut log) = own_log(&mut tx, host, run).await? else {
         return Ok(not_its_log(host, run, size));
     };

@@ -240,6 +240,7 @@ fn wish_to_record(caller: &Caller, host: &HostRow, id: RunId, now: UtcMillis) ->
         command: Command::RunCancel(RunCancel {
             run_id: id,
             requested_by: caller.label.clone(),
+            by: Some(caller.actor()),
         }),
         created_at: now,
     }

@@ -3,15 +3,21 @@
 //!
 //! Deleted automations keep their row: their runs stay readable.
 
+mod standing;
+
+use hostler_proto::actor::Actor;
 use hostler_proto::automation::{
     AutomationSpec, AutomationStatus, Policies, RunTarget, ScheduleSpec,
 };
 use hostler_proto::ids::{AutomationId, HostId, OrgId, UserId};
 use hostler_proto::time::UtcMillis;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::row::{Columns, json, like_pattern, signed};
 use super::{Store, StoreError, Tx, runs};
+
+pub use standing::{of_host, of_owner, on_host, set_owner};
 
 /// An automation with everything the catalog knows of it but its prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +30,10 @@ pub struct AutomationRow {
     pub owner_id: UserId,
     /// Where it runs.
     pub host_id: HostId,
-    /// Name of that host (read with it; not written).
+    /// Name of that host (read with it; not written); its id when its owner may not see it.
     pub host_name: String,
+    /// Whether its owner may see that host, or could until it was removed (read with it).
+    pub host_seen: bool,
     /// Display name.
     pub name: String,
     /// Agent id.
@@ -143,16 +151,13 @@ pub async fn by_id(
     owner: UserId,
     id: AutomationId,
 ) -> Result<Option<AutomationRow>, StoreError> {
-    let row = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
-         WHERE a.org_id = $1 AND a.owner_id = $2 AND a.id = $3",
-    )
-    .bind(org.to_string())
-    .bind(owner.to_string())
-    .bind(id.to_string())
-    .fetch_optional(store.reader())
-    .await
-    .map_err(StoreError::at("looks up an automation"))?;
+    let row = sqlx::query(owned("AND a.id = $3"))
+        .bind(org.to_string())
+        .bind(owner.to_string())
+        .bind(id.to_string())
+        .fetch_optional(store.reader())
+        .await
+        .map_err(StoreError::at("looks up an automation"))?;
     row.as_ref().map(automation).transpose()
 }
 
@@ -163,16 +168,13 @@ pub async fn by_id_in(
     owner: UserId,
     id: AutomationId,
 ) -> Result<Option<AutomationRow>, StoreError> {
-    let row = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
-         WHERE a.org_id = $1 AND a.owner_id = $2 AND a.id = $3",
-    )
-    .bind(org.to_string())
-    .bind(owner.to_string())
-    .bind(id.to_string())
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(StoreError::at("looks up an automation"))?;
+    let row = sqlx::query(owned("AND a.id = $3"))
+        .bind(org.to_string())
+        .bind(owner.to_string())
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up an automation"))?;
     row.as_ref().map(automation).transpose()
 }
 
@@ -195,14 +197,12 @@ pub async fn list(
     filter: &Filter,
 ) -> Result<(Vec<AutomationRow>, u64), StoreError> {
     let name = filter.name.as_deref().map(like_pattern);
-    let rows = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a \
-         JOIN hosts h ON h.id = a.host_id WHERE a.org_id = $1 AND a.owner_id = $2 \
-         AND (a.deleted_at IS NOT NULL) = ($7 = 1) \
+    let rows = sqlx::query(owned(
+        "AND (a.deleted_at IS NOT NULL) = ($7 = 1) \
          AND ($3 IS NULL OR a.name_key LIKE $3 ESCAPE '!') \
          AND ($4 IS NULL OR a.enabled = $4) AND ($8 IS NULL OR a.host_id = $8) \
          ORDER BY a.created_at DESC, a.id DESC LIMIT $5 OFFSET $6",
-    )
+    ))
     .bind(org.to_string())
     .bind(owner.to_string())
     .bind(name.as_deref())
@@ -386,7 +386,7 @@ pub async fn unbury(tx: &mut Tx, host: HostId, id: AutomationId) -> Result<(), S
 /// Automations that moved away from a host and wait for it to let go.
 pub async fn leaving(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
+        "SELECT a.*, h.name AS host_name, 1 AS host_seen FROM automations a JOIN hosts h ON h.id = a.host_id \
          WHERE a.moving_from = $1 AND a.deleted_at IS NULL",
     )
     .bind(host.to_string())
@@ -394,48 +394,6 @@ pub async fn leaving(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, St
     .await
     .map_err(StoreError::at("lists moving automations"))?;
     rows.iter().map(automation).collect()
-}
-
-/// The automations that a host fires.
-pub async fn of_host(tx: &mut Tx, host: HostId) -> Result<Vec<AutomationRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
-         WHERE a.host_id = $1 AND a.moving_from IS NULL AND a.deleted_at IS NULL ORDER BY a.id",
-    )
-    .bind(host.to_string())
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(StoreError::at("lists a host's automations"))?;
-    rows.iter().map(automation).collect()
-}
-
-/// The automations of a member, as of this transaction.
-pub async fn of_owner(
-    tx: &mut Tx,
-    org: OrgId,
-    owner: UserId,
-) -> Result<Vec<AutomationRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT a.*, h.name AS host_name FROM automations a JOIN hosts h ON h.id = a.host_id \
-         WHERE a.org_id = $1 AND a.owner_id = $2 AND a.deleted_at IS NULL ORDER BY a.id",
-    )
-    .bind(org.to_string())
-    .bind(owner.to_string())
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(StoreError::at("lists a member's automations"))?;
-    rows.iter().map(automation).collect()
-}
-
-/// Gives an automation to another member.
-pub async fn set_owner(tx: &mut Tx, id: AutomationId, owner: UserId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE automations SET owner_id = $2 WHERE id = $1")
-        .bind(id.to_string())
-        .bind(owner.to_string())
-        .execute(&mut **tx)
-        .await
-        .map_err(StoreError::at("gives an automation away"))?;
-    Ok(())
 }
 
 /// The hosts that automations are moving away from.
@@ -504,8 +462,8 @@ pub async fn desired(store: &Store, host: HostId, from: u64) -> Result<Desired, 
     .await
     .map_err(StoreError::at(at))?;
     let changed = sqlx::query(
-        "SELECT a.*, p.prompt FROM automations a JOIN automation_prompts p \
-         ON p.automation_id = a.id AND p.version = a.prompt_version WHERE a.host_id = $1 \
+        "SELECT a.*, p.prompt, u.email FROM automations a JOIN users u ON u.id = a.owner_id \
+         JOIN automation_prompts p ON p.automation_id = a.id AND p.version = a.prompt_version WHERE a.host_id = $1 \
          AND a.deleted_at IS NULL AND a.moving_from IS NULL AND a.host_revision > $2 ORDER BY a.id",
     )
     .bind(host.to_string())
@@ -539,6 +497,16 @@ pub async fn desired(store: &Store, host: HostId, from: u64) -> Result<Desired, 
     })
 }
 
+/// Automations of the person `$2` in the organization `$1`, with what they may know of the host.
+fn owned(rest: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT a.*, h.name AS host_name, CASE WHEN h.owner_id = $2 OR EXISTS (SELECT 1 FROM \
+         host_grants g WHERE g.host_id = h.id AND g.user_id = $2) THEN 1 ELSE 0 END AS host_seen \
+         FROM automations a JOIN hosts h ON h.id = a.host_id \
+         WHERE a.org_id = $1 AND a.owner_id = $2 {rest}"
+    ))
+}
+
 fn mark(row: &AnyRow) -> Result<(AutomationId, u64), StoreError> {
     let columns = Columns::of("automation", row);
     Ok((columns.parsed("id")?, columns.count("revision")?))
@@ -560,11 +528,16 @@ fn spec(row: &AnyRow) -> Result<AutomationSpec, StoreError> {
         starts: 0,
         policies: columns.json("policies")?,
         env: std::collections::BTreeMap::new(),
+        owner: Some(Actor {
+            user_id: columns.parsed("owner_id")?,
+            email: columns.text("email")?,
+        }),
     })
 }
 
 fn automation(row: &AnyRow) -> Result<AutomationRow, StoreError> {
     let columns = Columns::of("automation", row);
+    let host_seen = columns.flag("host_seen")?;
     let moving_from = columns.maybe_parsed("moving_from")?;
     let moving_revision = columns.maybe_number("moving_revision")?;
     Ok(AutomationRow {
@@ -572,7 +545,12 @@ fn automation(row: &AnyRow) -> Result<AutomationRow, StoreError> {
         org_id: columns.parsed("org_id")?,
         owner_id: columns.parsed("owner_id")?,
         host_id: columns.parsed("host_id")?,
-        host_name: columns.text("host_name")?,
+        host_name: if host_seen {
+            columns.text("host_name")?
+        } else {
+            columns.text("host_id")?
+        },
+        host_seen,
         name: columns.text("name")?,
         agent: columns.text("agent")?,
         enabled: columns.flag("enabled")?,

@@ -90,6 +90,16 @@ pub async fn remove(tx: &mut Tx, id: CommandId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Forgets everything asked of a host, because it is none any more.
+pub async fn remove_of_host(tx: &mut Tx, host: HostId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM open_commands WHERE host_id = $1")
+        .bind(host.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("forgets commands"))?;
+    Ok(())
+}
+
 /// Forgets every command about a subject, because its host's events settled it.
 pub async fn remove_of_subject(tx: &mut Tx, host: HostId, subject: Uuid) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM open_commands WHERE subject_id = $1 AND host_id = $2")

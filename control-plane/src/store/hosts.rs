@@ -6,6 +6,7 @@ use hostler_proto::frame::payload::Life;
 use hostler_proto::host::{HostFacts, HostLoad};
 use hostler_proto::ids::{HostId, OrgId, UserId};
 use hostler_proto::time::UtcMillis;
+use serde::{Deserialize, Serialize};
 
 use super::row::{Columns, json, signed};
 use super::{Store, StoreError, Tx};
@@ -62,6 +63,54 @@ pub struct HostRow {
     pub event_seq: u64,
     /// Which start of its daemon numbered which events, as it last said.
     pub lives: Vec<Life>,
+    /// The mark of the machine it was last seen on.
+    pub machine: Option<String>,
+    /// Another machine was seen with its identity, and it is not settled which one is the host.
+    pub doubt: Option<Doubt>,
+    /// Starts of its daemon that a restored database has left behind.
+    pub past_marks: Vec<String>,
+    /// When its key was last changed; none while it is the one it enrolled with.
+    pub key_since: Option<UtcMillis>,
+}
+
+/// Another machine was seen with a host's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// How it showed.
+    pub how: DoubtKind,
+    /// When it was first seen.
+    pub since: UtcMillis,
+    /// When it was last seen.
+    pub last: UtcMillis,
+    /// The mark of that machine, where it has one.
+    pub machine: Option<String>,
+    /// Its operating system and architecture.
+    pub system: String,
+}
+
+/// How a second machine showed itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoubtKind {
+    /// Two daemons were connected at the same time.
+    Both,
+    /// The machine is another one than before.
+    Moved,
+    /// The database went on from a state that a restored one had left behind.
+    Parted,
+}
+
+/// A member whom a host's owner lets use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRow {
+    /// The person.
+    pub user_id: UserId,
+    /// Their email.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// Since when.
+    pub since: UtcMillis,
 }
 
 /// Enrols a host. A second one of the same name is refused as a duplicate.
@@ -120,23 +169,170 @@ pub async fn usable(store: &Store, org: OrgId, user: UserId) -> Result<Vec<HostR
         .collect()
 }
 
-/// Lets a member use a host.
+/// Every host of an organization that is not removed, by name: for those who manage it.
+pub async fn of_org(store: &Store, org: OrgId) -> Result<Vec<HostRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM hosts WHERE org_id = $1 AND revoked_at IS NULL ORDER BY name_key",
+    )
+    .bind(org.to_string())
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists hosts"))?;
+    rows.iter()
+        .map(|row| host(Columns::of("host", row)))
+        .collect()
+}
+
+/// Lets a member use a host. False when they were let before.
 pub async fn grant(
     tx: &mut Tx,
     id: HostId,
     user: UserId,
+    by: UserId,
     now: UtcMillis,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO host_grants (host_id, user_id, created_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (host_id, user_id) DO NOTHING",
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO host_grants (host_id, user_id, created_at, granted_by) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (host_id, user_id) DO NOTHING",
     )
     .bind(id.to_string())
     .bind(user.to_string())
     .bind(now.0)
+    .bind(by.to_string())
     .execute(&mut **tx)
     .await
     .map_err(StoreError::at("grants a host"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes a member's access to a host away. False when they had none.
+pub async fn ungrant(tx: &mut Tx, id: HostId, user: UserId) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM host_grants WHERE host_id = $1 AND user_id = $2")
+        .bind(id.to_string())
+        .bind(user.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("takes access to a host away"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes away whatever access a person had to hosts of an organization.
+pub async fn ungrant_all(tx: &mut Tx, org: OrgId, user: UserId) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM host_grants WHERE user_id = $2 \
+         AND host_id IN (SELECT id FROM hosts WHERE org_id = $1)",
+    )
+    .bind(org.to_string())
+    .bind(user.to_string())
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("takes access to hosts away"))?;
+    Ok(())
+}
+
+/// The members let into a host who still belong to the organization, by email.
+pub async fn grants(store: &Store, id: HostId) -> Result<Vec<GrantRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT u.id, u.email, u.name, g.created_at FROM host_grants g \
+         JOIN hosts h ON h.id = g.host_id JOIN users u ON u.id = g.user_id \
+         JOIN members m ON m.org_id = h.org_id AND m.user_id = g.user_id \
+         WHERE g.host_id = $1 ORDER BY u.email_key",
+    )
+    .bind(id.to_string())
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists who may use a host"))?;
+    rows.iter()
+        .map(|row| {
+            let columns = Columns::of("grant", row);
+            Ok(GrantRow {
+                user_id: columns.parsed("id")?,
+                email: columns.text("email")?,
+                name: columns.text("name")?,
+                since: columns.time("created_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Gives a host another name. One that is taken is refused as a duplicate.
+pub async fn rename(tx: &mut Tx, id: HostId, name: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET name = $2, name_key = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(name)
+        .bind(name.to_lowercase())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("renames a host"))?;
+    Ok(())
+}
+
+/// Gives a host another owner, who needs no grant any more.
+pub async fn set_owner(tx: &mut Tx, id: HostId, owner: UserId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET owner_id = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(owner.to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("transfers a host"))?;
+    ungrant(tx, id, owner).await?;
+    Ok(())
+}
+
+/// Gives a host another key; the one before is good until `old_until`, or no longer.
+pub async fn set_key(
+    tx: &mut Tx,
+    id: HostId,
+    public_key: &str,
+    old: Option<(&str, UtcMillis)>,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE hosts SET public_key = $2, old_public_key = $3, old_key_until = $4, \
+         key_since = $5 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(public_key)
+    .bind(old.map(|(key, _)| key))
+    .bind(old.map(|(_, until)| until.0))
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("changes a host's key"))?;
+    Ok(())
+}
+
+/// Notes the machine a host is on.
+pub async fn set_machine(tx: &mut Tx, id: HostId, machine: Option<&str>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET machine = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(machine)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a host's machine"))?;
+    Ok(())
+}
+
+/// Notes a doubt about a host, or that there is none any more.
+pub async fn set_doubt(tx: &mut Tx, id: HostId, doubt: Option<&Doubt>) -> Result<(), StoreError> {
+    let doubt = doubt.map(|doubt| json("doubt", doubt)).transpose()?;
+    sqlx::query("UPDATE hosts SET doubt = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(doubt)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a doubt about a host"))?;
+    Ok(())
+}
+
+/// Notes which starts of its daemon a host's restored database has left behind.
+pub async fn set_past_marks(tx: &mut Tx, id: HostId, marks: &[String]) -> Result<(), StoreError> {
+    sqlx::query("UPDATE hosts SET past_marks = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(json("past marks", &marks)?)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a host's past"))?;
     Ok(())
 }
 
@@ -347,5 +543,42 @@ fn host(columns: Columns<'_>) -> Result<HostRow, StoreError> {
         applied_revision: columns.count("applied_revision")?,
         event_seq: columns.count("event_seq")?,
         lives: columns.maybe_json("lives")?.unwrap_or_default(),
+        machine: columns.maybe_text("machine")?,
+        doubt: columns.maybe_json("doubt")?,
+        past_marks: columns.maybe_json("past_marks")?.unwrap_or_default(),
+        key_since: columns.maybe_time("key_since")?,
     })
+}
+
+/// What tests look at that nothing else asks for.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{Columns, OrgId, Store, StoreError, Tx, UserId};
+
+    /// What was done to hosts, as the audit log tells it, in order.
+    pub(crate) async fn audited(store: &Store) -> Result<Vec<String>, StoreError> {
+        let rows =
+            sqlx::query("SELECT action FROM audit_log WHERE thing_kind = 'host' ORDER BY seq")
+                .fetch_all(store.reader())
+                .await
+                .map_err(StoreError::at("reads the audit log"))?;
+        rows.iter()
+            .map(|row| Columns::of("audit entry", row).text("action"))
+            .collect()
+    }
+
+    /// Somebody leaves an organization.
+    pub(crate) async fn remove_member(
+        tx: &mut Tx,
+        org: OrgId,
+        user: UserId,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM members WHERE org_id = $1 AND user_id = $2")
+            .bind(org.to_string())
+            .bind(user.to_string())
+            .execute(&mut **tx)
+            .await
+            .map_err(StoreError::at("removes a member"))?;
+        Ok(())
+    }
 }

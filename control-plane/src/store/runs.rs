@@ -64,7 +64,7 @@ pub async fn put(
     Ok(done.rows_affected() == 1)
 }
 
-/// The newest runs of an automation.
+/// The newest runs of an automation, on hosts its owner may see.
 pub async fn newest(
     store: &Store,
     org: OrgId,
@@ -88,7 +88,10 @@ pub async fn newest_from(
          FROM (SELECT id FROM runs WHERE automation_id = $2 \
          ORDER BY queued_at DESC, scheduled_for DESC, id DESC LIMIT $3 OFFSET $4) n \
          JOIN runs r ON r.id = n.id LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
-         WHERE r.org_id = $1 ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC",
+         WHERE r.org_id = $1 AND r.host_id IN (SELECT h.id FROM hosts h \
+         JOIN automations o ON o.id = $2 WHERE h.owner_id = o.owner_id OR h.id IN \
+         (SELECT g.host_id FROM host_grants g WHERE g.user_id = o.owner_id)) \
+         ORDER BY r.queued_at DESC, r.scheduled_for DESC, r.id DESC",
     )
     .bind(org.to_string())
     .bind(automation.to_string())
@@ -124,7 +127,9 @@ pub async fn by_id(
     let row = sqlx::query(
         "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
          FROM runs r LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
-         WHERE r.org_id = $1 AND r.automation_id = $2 AND r.id = $3",
+         WHERE r.org_id = $1 AND r.automation_id = $2 AND r.id = $3 AND r.host_id IN \
+         (SELECT h.id FROM hosts h JOIN automations o ON o.id = $2 WHERE h.owner_id = o.owner_id \
+         OR h.id IN (SELECT g.host_id FROM host_grants g WHERE g.user_id = o.owner_id))",
     )
     .bind(org.to_string())
     .bind(automation.to_string())
@@ -146,7 +151,9 @@ pub async fn of_owner(
         "SELECT r.record, r.host_id, r.as_of, COALESCE(l.end_at, 0) AS log_end, l.size AS log_size, l.removed_at \
          FROM runs r JOIN automations a ON a.id = r.automation_id \
          LEFT JOIN run_logs l ON l.run_id = r.id AND l.host_id = r.host_id \
-         WHERE r.org_id = $1 AND a.owner_id = $2 AND r.id = $3",
+         WHERE r.org_id = $1 AND a.owner_id = $2 AND r.id = $3 AND r.host_id IN \
+         (SELECT h.id FROM hosts h WHERE h.owner_id = $2 OR h.id IN \
+         (SELECT g.host_id FROM host_grants g WHERE g.user_id = $2))",
     )
     .bind(org.to_string())
     .bind(owner.to_string())

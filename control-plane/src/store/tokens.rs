@@ -164,6 +164,34 @@ pub async fn keys(
         .collect()
 }
 
+/// The tokens of one kind in an organization that are still good, newest first; of one person, or
+/// of everybody.
+pub async fn open(
+    store: &Store,
+    org: OrgId,
+    user: Option<UserId>,
+    kind: &str,
+    now: UtcMillis,
+) -> Result<Vec<TokenRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.*, u.email, m.role FROM tokens t JOIN users u ON u.id = t.user_id \
+         JOIN members m ON m.org_id = t.org_id AND m.user_id = t.user_id \
+         WHERE t.org_id = $1 AND ($2 IS NULL OR t.user_id = $2) AND t.kind = $3 \
+         AND t.revoked_at IS NULL AND t.spent_at IS NULL \
+         AND (t.expires_at IS NULL OR t.expires_at > $4) ORDER BY t.created_at DESC, t.id DESC",
+    )
+    .bind(org.to_string())
+    .bind(user.map(|user| user.to_string()))
+    .bind(kind)
+    .bind(now.0)
+    .fetch_all(store.reader())
+    .await
+    .map_err(StoreError::at("lists tokens"))?;
+    rows.iter()
+        .map(|row| token(Columns::of("token", row)))
+        .collect()
+}
+
 /// Notes that a token was used.
 pub async fn touch(tx: &mut Tx, id: Uuid, now: UtcMillis) -> Result<(), StoreError> {
     sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1")

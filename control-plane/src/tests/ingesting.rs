@@ -396,6 +396,7 @@ async fn what_one_host_skipped_gives_way_to_what_another_ran() {
         at: START,
         count: 1,
         until: None,
+        why: None,
     };
     let skip = run(1, automation, skipped);
     let ran = run(1, automation, RunState::Running { started_at: START });
@@ -427,6 +428,7 @@ async fn a_run_its_host_no_longer_knows_is_lost_once_the_host_has_nothing_to_tel
         at: START,
         count: 1,
         until: None,
+        why: None,
     };
     catalog
         .tell(&[

@@ -5,6 +5,7 @@ mod automating;
 mod automation_pages;
 pub(crate) mod browser;
 mod browsing;
+mod hosting;
 mod ingesting;
 mod keeping;
 mod live_pages;
@@ -204,6 +205,7 @@ fn facts(max_autonomy: Autonomy) -> HostFacts {
         agents: vec![agent("shell", true), agent("codex", false)],
         max_autonomy,
         tzdb_version: None,
+        policy: None,
     }
 }
 

@@ -159,6 +159,7 @@ async fn a_host_restored_from_a_backup_is_told_what_has_run() {
             at: now,
             count: 2,
             until: Some(newest),
+            why: None,
         },
         ..first.clone()
     };
@@ -215,6 +216,7 @@ async fn a_restored_host_that_went_on_before_it_connects_is_told_what_has_run() 
             at: now,
             count: 1,
             until: None,
+            why: None,
         },
         ..newest.clone()
     };

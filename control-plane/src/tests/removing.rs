@@ -221,6 +221,7 @@ async fn intended(catalog: &Catalog) -> store::commands::OpenCommand {
             task_id: None,
             setup: true,
             created_by: "me".into(),
+            by: None,
         }),
         created_at: START,
     };

@@ -140,10 +140,10 @@ async fn hosts_are_seen_by_their_owner_and_by_those_let_in() {
     );
 
     let mut tx = store.begin().await.unwrap();
-    store::hosts::grant(&mut tx, catalog.host, guest, START)
+    store::hosts::grant(&mut tx, catalog.host, guest, catalog.caller.user_id, START)
         .await
         .unwrap();
-    store::hosts::grant(&mut tx, catalog.host, guest, START)
+    store::hosts::grant(&mut tx, catalog.host, guest, catalog.caller.user_id, START)
         .await
         .unwrap();
     store.commit(tx).await.unwrap();
@@ -267,6 +267,7 @@ async fn commands_stay_open_until_they_are_removed() {
             workspace_id: subject.id,
             force: false,
             delete_branch: true,
+            by: None,
         }),
         created_at: START.plus_ms(i64::try_from(number).unwrap()),
     };

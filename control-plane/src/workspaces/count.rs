@@ -11,13 +11,14 @@ use hostler_proto::ids::{CommandId, HostId, WorkspaceId};
 use hostler_proto::workspace::{Workspace, WorkspaceState};
 
 use super::WorkspaceView;
+use crate::auth::Caller;
 use crate::{App, clock, reconcile};
 
 /// The most workspaces of one host that are counted for one look.
 const MOST: usize = 50;
 
 /// Replaces what differs in the workspaces of hosts that answer in time.
-pub(super) async fn refresh(app: &App, views: &mut [WorkspaceView]) {
+pub(super) async fn refresh(app: &App, caller: &Caller, views: &mut [WorkspaceView]) {
     let mut asked: BTreeMap<HostId, Vec<WorkspaceId>> = BTreeMap::new();
     for view in views.iter().filter(|view| countable(view)) {
         let ids = asked.entry(view.host_id).or_default();
@@ -25,7 +26,9 @@ pub(super) async fn refresh(app: &App, views: &mut [WorkspaceView]) {
             ids.push(view.workspace.id);
         }
     }
-    let answers = asked.into_iter().map(|(host, ids)| ask(app, host, ids));
+    let answers = asked
+        .into_iter()
+        .map(|(host, ids)| ask(app, caller, host, ids));
     let counted: BTreeMap<WorkspaceId, Workspace> = join_all(answers)
         .await
         .into_iter()
@@ -44,8 +47,16 @@ fn countable(view: &WorkspaceView) -> bool {
     view.host_online && view.workspace.state == WorkspaceState::Ready
 }
 
-async fn ask(app: &App, host: HostId, workspace_ids: Vec<WorkspaceId>) -> Vec<Workspace> {
-    let command = Command::WorkspacesCount(WorkspacesCount { workspace_ids });
+async fn ask(
+    app: &App,
+    caller: &Caller,
+    host: HostId,
+    workspace_ids: Vec<WorkspaceId>,
+) -> Vec<Workspace> {
+    let command = Command::WorkspacesCount(WorkspacesCount {
+        workspace_ids,
+        by: Some(caller.actor()),
+    });
     let deadline = reconcile::deadline(&command);
     let id = CommandId::fresh(clock::wall(), &clock::id_entropy());
     match app.hosts.call(host, id, command, deadline, None).await {

@@ -54,7 +54,7 @@ pub async fn page(
         .into_iter()
         .filter_map(|row| view(row, &hosts))
         .collect();
-    let (asked, mut counted) = (app.clone(), workspaces.clone());
-    app.in_background(async move { count::refresh(&asked, &mut counted).await });
+    let (asked, who, mut counted) = (app.clone(), caller.clone(), workspaces.clone());
+    app.in_background(async move { count::refresh(&asked, &who, &mut counted).await });
     Ok(WorkspacePage { workspaces, total })
 }

@@ -7,6 +7,7 @@
     reason = "a test picks the event it is about and joins both sides"
 )]
 
+mod doubting;
 mod enrolling;
 mod linking;
 
@@ -100,6 +101,8 @@ impl Served {
             instance: 1,
             boot: "boot-a".to_owned(),
             next_seq: 1,
+            machine: None,
+            lives: Vec::new(),
         }
     }
 
@@ -160,6 +163,8 @@ struct Host {
     instance: u128,
     boot: String,
     next_seq: u64,
+    machine: Option<String>,
+    lives: Vec<hostler_proto::frame::payload::Life>,
 }
 
 type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -190,6 +195,8 @@ impl Host {
             facts: HelloFacts {
                 boot_id: self.boot.clone(),
                 next_seq: self.next_seq,
+                machine: self.machine.clone(),
+                lives: self.lives.clone(),
                 ..HelloFacts::default()
             },
         };
@@ -283,6 +290,7 @@ fn cancel(n: u128) -> (CommandId, Command) {
     let command = Command::RunCancel(RunCancel {
         run_id: RunId(Uuid::from_u128(n)),
         requested_by: "ada@example.com".into(),
+        by: None,
     });
     (CommandId(Uuid::from_u128(1_000 + n)), command)
 }

@@ -77,6 +77,7 @@ fn hosts_fit() {
             }],
             max_autonomy: hostler_proto::automation::Autonomy::Edits,
             tzdb_version: None,
+            policy: None,
         };
         let shown = fits(&HostOutput::from(HostView {
             id: HostId(Uuid::nil()),
@@ -89,6 +90,7 @@ fn hosts_fit() {
             clock_ahead_ms: some(full, -125_000),
             owner_id: UserId(Uuid::nil()),
             enrolled_at: AT,
+            doubt: None,
         }));
         assert_eq!(shown["cpus"].is_null(), !full);
         let told = "its clock is 2 min 5 s behind the server's";
@@ -331,6 +333,7 @@ fn runs_fit_in_every_state() {
             at: AT,
             count: 3,
             until: Some(AT),
+            why: None,
         },
     ];
     let views: Vec<RunView> = states.into_iter().map(run).collect();

@@ -1,14 +1,13 @@
 //! Tools for hosts.
 
 use hostler_proto::error::Failure;
-use hostler_proto::host::AgentFacts;
+use hostler_proto::host::{AgentFacts, HostFacts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{About, Call, Effect, Entry, entry};
 use crate::auth::Scope;
-use crate::hosts::CLOCK_OFF_MS;
-use crate::hosts_catalog::{self, HostView};
+use crate::hosts_catalog::{self, HostView, show};
 use crate::mcp::schema::Instant;
 
 pub(super) fn tools() -> Vec<Entry> {
@@ -87,7 +86,8 @@ pub(crate) struct HostOutput {
     agents: Vec<AgentOutput>,
     /// When it was enrolled.
     enrolled_at: Instant,
-    /// What is wrong with it: a clock that is off, or too little disk space to take work.
+    /// What is wrong with it: a second machine that uses its identity, a clock that is off, too
+    /// little disk space to take work, or settings that cannot be read.
     warnings: Vec<String>,
 }
 
@@ -131,10 +131,9 @@ struct AgentOutput {
 
 impl From<HostView> for HostOutput {
     fn from(host: HostView) -> Self {
+        let warnings = show::warnings(&host);
         let readings_at = host.load.as_ref().map(|(_, at)| (*at).into());
         let readings = host.load.map(|(load, _)| load);
-        let low = readings.as_ref().and_then(|load| load.low_space.as_ref());
-        let low = low.map(|words| format!("low on disk space: {words}"));
         let facts = host.facts;
         let memory = facts.as_ref().map(|facts| MemoryOutput {
             total_bytes: facts.memory_bytes,
@@ -158,35 +157,27 @@ impl From<HostView> for HostOutput {
             running_runs: readings.as_ref().map(|load| load.running_runs),
             readings_at,
             max_autonomy: facts.as_ref().map(|facts| super::word(&facts.max_autonomy)),
-            agents: facts
-                .map(|facts| facts.agents.into_iter().map(Into::into).collect())
-                .unwrap_or_default(),
+            agents: facts.map(agents).unwrap_or_default(),
             enrolled_at: host.enrolled_at.into(),
-            warnings: host
-                .clock_ahead_ms
-                .and_then(clock_off)
-                .into_iter()
-                .chain(low)
-                .collect(),
+            warnings,
         }
     }
 }
 
-/// A clock that is off by more than half a minute, which its schedules go by.
-fn clock_off(ahead_ms: i64) -> Option<String> {
-    if ahead_ms.abs() <= CLOCK_OFF_MS {
-        return None;
-    }
-    let seconds = ahead_ms.abs() / 1000;
-    let off = match (seconds / 60, seconds % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    };
-    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
-    Some(format!(
-        "its clock is {off} {side} the server's, and its schedules fire by its own clock: set the clock there \
-         (turn on NTP)"
-    ))
+/// The agents, those that the owner of the machine does not allow as such that cannot be used.
+fn agents(facts: HostFacts) -> Vec<AgentOutput> {
+    let policy = facts.policy.unwrap_or_default();
+    let shown = facts.agents.into_iter().map(|agent| {
+        let allowed = policy.allows_agent(&agent.id);
+        let mut shown = AgentOutput::from(agent);
+        if !allowed {
+            shown.available = false;
+            let why = "the host's owner does not allow it (allowed_agents in host.toml)";
+            shown.problem = Some(why.to_owned());
+        }
+        shown
+    });
+    shown.collect()
 }
 
 impl From<AgentFacts> for AgentOutput {

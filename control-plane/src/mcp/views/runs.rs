@@ -406,8 +406,9 @@ impl<'s> Told<'s> {
                 at,
                 count,
                 until,
+                why,
             } => Self {
-                reason: Some(skipped(*reason, *count, *until)),
+                reason: Some(skipped(*reason, *count, *until, why.as_deref())),
                 finished_at: Some(*at),
                 count: (*count > 1).then_some(*count),
                 until: *until,
@@ -423,7 +424,10 @@ impl<'s> Told<'s> {
 }
 
 /// `missed: 12 instants, the last at 2026-03-08T09:30:00Z`.
-fn skipped(reason: SkipReason, count: u32, until: Option<UtcMillis>) -> String {
+fn skipped(reason: SkipReason, count: u32, until: Option<UtcMillis>, why: Option<&str>) -> String {
+    if let Some(why) = why {
+        return format!("{}: {why}", reason.word());
+    }
     if reason == SkipReason::DiskFull {
         let more = "the host's disk is too full to start runs; hosts_list has the figures";
         return format!("{}: {more}", reason.word());
@@ -463,9 +467,9 @@ mod tests {
 
     #[test]
     fn a_skipped_range_says_how_many_and_until_when() {
-        assert_eq!(skipped(SkipReason::Overlap, 1, None), "overlap");
+        assert_eq!(skipped(SkipReason::Overlap, 1, None, None), "overlap");
         assert_eq!(
-            skipped(SkipReason::Missed, 12, Some(UtcMillis(1000))),
+            skipped(SkipReason::Missed, 12, Some(UtcMillis(1000)), None),
             "missed: 12 instants, the last at 1970-01-01T00:00:01Z"
         );
     }

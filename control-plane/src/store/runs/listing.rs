@@ -57,7 +57,7 @@ pub struct Mark {
     pub run: Run,
 }
 
-/// At most `limit` runs of an owner, newest first.
+/// At most `limit` runs of an owner, on hosts the owner may see, newest first.
 pub async fn of_all(
     store: &Store,
     org: OrgId,
@@ -76,6 +76,8 @@ pub async fn of_all(
         Some(_) => "a.org_id = $1 AND a.owner_id = $2",
         None => "r.org_id = $1 AND r.owner_id = $2",
     };
+    sql += " AND (h.owner_id = $2 OR EXISTS (SELECT 1 FROM host_grants g \
+        WHERE g.host_id = h.id AND g.user_id = $2))";
     let mut values = Vec::new();
     let mut narrow = |column: &str, value: Option<String>| {
         let Some(value) = value else { return };
@@ -139,6 +141,8 @@ pub async fn marks(
         "SELECT r.automation_id, r.record FROM automations a JOIN runs r ON r.id IN (\
          SELECT n.id FROM runs n WHERE n.automation_id = a.id \
          ORDER BY n.queued_at DESC, n.scheduled_for DESC, n.id DESC LIMIT {each}) \
+         JOIN hosts h ON h.id = r.host_id AND (h.owner_id = a.owner_id OR EXISTS (SELECT 1 FROM \
+         host_grants g WHERE g.host_id = h.id AND g.user_id = a.owner_id)) \
          WHERE a.id IN ({}) ORDER BY r.automation_id, r.queued_at DESC, r.scheduled_for DESC, r.id DESC",
         places.join(", ")
     );
