@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod governing;
+mod hosts;
 mod serving;
 mod signing_in;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::client::Connection;
 use crate::failure::EXIT_CODES;
 pub(crate) use governing::{AuditCommand, AuditFormat, KeysCommand};
+pub(crate) use hosts::{HostName, HostsCommand};
 pub(crate) use serving::{ServerArgs, UpArgs, raise_files};
 pub(crate) use signing_in::{AuthCommand, JoinArgs, LoginArgs};
 
@@ -77,7 +79,7 @@ pub(crate) enum Command {
         /// claude, codex, gemini, opencode, cursor, amp or claude-desktop [default: all]
         client: Option<String>,
     },
-    /// Hosts: list, make an enrolment key
+    /// Hosts: list, show, rename, remove, who may use them, keys
     #[command(subcommand)]
     Hosts(HostsCommand),
     /// Projects: repositories registered on hosts
@@ -106,18 +108,6 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// What is going on: hosts, next runs, recent runs
     Status,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HostsCommand {
-    /// List hosts
-    List {
-        /// Only hosts that are connected now
-        #[arg(long)]
-        online: bool,
-    },
-    /// Make a single-use enrolment key for `hostler join`
-    EnrolKey,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,7 @@
 //! `hostler hosts …`
 
+mod manage;
+
 use std::process::ExitCode;
 
 use hostler_proto::enrol::ENROLMENT_KEYS_PATH;
@@ -13,7 +15,18 @@ use crate::when;
 
 pub(crate) fn run(session: &Session, command: &HostsCommand) -> Result<ExitCode, Failure> {
     match command {
-        HostsCommand::List { online } => list(session, *online)?,
+        HostsCommand::List { all: true, .. } => manage::all(session)?,
+        HostsCommand::List { online, .. } => list(session, *online)?,
+        HostsCommand::Show(host) => manage::show(session, host)?,
+        HostsCommand::Members(host) => manage::members_of(session, host)?,
+        HostsCommand::Rename { host, name } => manage::rename(session, host, name)?,
+        HostsCommand::Revoke(host) => manage::revoke(session, host)?,
+        HostsCommand::Grant { host, member } => manage::grant(session, host, member)?,
+        HostsCommand::Ungrant { host, member } => manage::ungrant(session, host, member)?,
+        HostsCommand::Transfer { host, member } => manage::transfer(session, host, member)?,
+        HostsCommand::Confirm { host, keep } => manage::confirm(session, host, *keep)?,
+        HostsCommand::Keys { revoke } => manage::keys(session, revoke.as_deref())?,
+        HostsCommand::RotateKey => manage::rotate_key(session)?,
         HostsCommand::EnrolKey => enrol_key(session)?,
     }
     Ok(ExitCode::SUCCESS)

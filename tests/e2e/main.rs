@@ -34,6 +34,8 @@ mod governing;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod oauth_clients;
 #[cfg(test)]
 mod other_clients;

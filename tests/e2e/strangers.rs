@@ -113,6 +113,76 @@ fn a_colleague_without_access_to_a_host_sees_none_of_it() {
 }
 
 #[test]
+fn what_a_grant_gives_losing_it_takes_away_in_every_tool() {
+    let home = Home::new();
+    let repo = Repo::new(&home, "shop", 1);
+    let up = home.up();
+    let mcp = up.mcp();
+    let things = Things::make(&mcp, &repo);
+    let colleague = add_member(&home, &up, "the same organization");
+    let host = mcp.host();
+    let name = host["name"].as_str().unwrap();
+    home.run(&["hosts", "grant", name, "other@example.com"])
+        .ok();
+    assert_eq!(colleague.host()["id"], things.host);
+    let theirs = colleague.automation(&json!({"name": "theirs", "prompt": "echo from-the-host"}));
+    let run = colleague.run_to_end(&theirs);
+    assert!(colleague.find_workspace(&things.workspace).is_some());
+
+    home.run(&["hosts", "ungrant", name, "other@example.com"])
+        .ok();
+    let own = Things {
+        automation: theirs.clone(),
+        ..things
+    };
+    let id = |value: &Value| value.as_str().unwrap().to_owned();
+    // The host's id stays in their automation: it says what it was for.
+    let secrets = [
+        name.to_owned(),
+        id(&own.workspace),
+        repo.text().to_owned(),
+        "from-the-host".to_owned(),
+    ];
+    let mut wrong = Vec::new();
+    for tool in colleague.tools() {
+        let called = tool["name"].as_str().unwrap();
+        let fields = tool["inputSchema"]["properties"].as_object().unwrap();
+        let mut cases = naming_things(called, &own, &run, fields.keys());
+        cases.push(own.valid(called));
+        for case in cases {
+            // What is asked with is not what is told.
+            let asked = case.to_string();
+            let told = match colleague.call(called, case.clone()) {
+                Ok(answer) => answer.to_string(),
+                Err(error) => format!("{error:?}"),
+            };
+            let leaks = secrets
+                .iter()
+                .filter(|secret| !asked.contains(*secret) && told.contains(*secret));
+            wrong.extend(leaks.map(|secret| format!("{called} {asked} tells {secret}: {told}")));
+            if called == "workspaces_delete" || called == "workspaces_create" {
+                assert!(told.contains("not_found"), "{called} {asked}: {told}");
+            }
+        }
+        if called == "automations_delete" {
+            // The next tools are asked about one that is there.
+            assert!(
+                colleague
+                    .call("automations_get", json!({"id": theirs}))
+                    .is_err()
+            );
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} answers\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(mcp.find_workspace(&own.workspace).is_some());
+}
+
+#[test]
 fn a_revoked_or_expired_key_is_refused_at_once() {
     let home = Home::new();
     let up = home.up();

@@ -144,6 +144,7 @@ impl Catalog {
                     at: now,
                     count: 1,
                     until: None,
+                    why: None,
                 };
             }
         }
@@ -177,6 +178,7 @@ impl Catalog {
             run_id,
             automation_id: id,
             requested_at: now,
+            by: None,
         };
         self.runs.insert(run_id, (host, run));
         self.open.insert(command, Open { host, start });
@@ -189,6 +191,7 @@ impl Catalog {
         let cancel = RunCancel {
             run_id,
             requested_by,
+            by: None,
         };
         self.cancels.insert(command, (host, cancel));
     }

@@ -380,6 +380,7 @@ impl Disk {
                 at: now,
                 count: 1,
                 until: None,
+                why: None,
             };
             self.update_run(&run);
         }

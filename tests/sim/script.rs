@@ -207,6 +207,7 @@ fn create(world: &mut World, number: u64) {
         starts: 0,
         policies: policies(world),
         env: std::collections::BTreeMap::new(),
+        owner: None,
     };
     world.note(|| {
         format!(

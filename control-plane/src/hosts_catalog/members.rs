@@ -5,7 +5,7 @@
 
 use hostler_proto::command::{Command, RunCancel};
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{CommandId, OrgId, UserId};
+use hostler_proto::ids::{CommandId, UserId};
 use hostler_proto::time::UtcMillis;
 use serde_json::json;
 
@@ -72,25 +72,6 @@ pub async fn ungrant(
     let (sender, host) = (app.clone(), row.id);
     app.in_background(async move { reconcile::host_is_back(&sender, host).await });
     Ok(member)
-}
-
-/// Somebody leaves the organization: nothing of theirs goes on any host of it.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for whoever takes members out of an organization")
-)]
-pub(crate) async fn left(
-    tx: &mut Tx,
-    org: OrgId,
-    user: UserId,
-    now: UtcMillis,
-) -> Result<(), StoreError> {
-    store::hosts::ungrant_all(tx, org, user).await?;
-    for row in store::automations::of_owner(tx, org, user).await? {
-        let why = "its owner has left the organization";
-        automations::pause_for(tx, &row, why, now).await?;
-    }
-    Ok(())
 }
 
 /// Stops what a person who has no access any more had going on a host.

@@ -216,20 +216,6 @@ pub async fn ungrant(tx: &mut Tx, id: HostId, user: UserId) -> Result<bool, Stor
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes away whatever access a person had to hosts of an organization.
-pub async fn ungrant_all(tx: &mut Tx, org: OrgId, user: UserId) -> Result<(), StoreError> {
-    sqlx::query(
-        "DELETE FROM host_grants WHERE user_id = $2 \
-         AND host_id IN (SELECT id FROM hosts WHERE org_id = $1)",
-    )
-    .bind(org.to_string())
-    .bind(user.to_string())
-    .execute(&mut **tx)
-    .await
-    .map_err(StoreError::at("takes access to hosts away"))?;
-    Ok(())
-}
-
 /// The members let into a host who still belong to the organization, by email.
 pub async fn grants(store: &Store, id: HostId) -> Result<Vec<GrantRow>, StoreError> {
     let rows = sqlx::query(

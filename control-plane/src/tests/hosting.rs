@@ -261,23 +261,11 @@ async fn a_host_changes_hands_by_its_owner_and_by_administrators_only_once_the_o
     assert_eq!(names_seen(&catalog, &ada).await, ["MacBook"]);
     let refused = manage::transfer(app, &admin, "MacBook", &admin.label).await;
     assert_eq!(refused.unwrap_err().code, ErrorCode::Forbidden);
-    let mine = automations::create(app, &ada, daily("hers"))
-        .await
-        .unwrap()
-        .automation
-        .id;
     let mut tx = app.store.begin().await.unwrap();
-    members::left(&mut tx, ada.org_id, ada.user_id, START)
-        .await
-        .unwrap();
     store::hosts::testing::remove_member(&mut tx, ada.org_id, ada.user_id)
         .await
         .unwrap();
     app.store.commit(tx).await.unwrap();
-    let hers = automations::get(app, &ada, &mine.to_string())
-        .await
-        .unwrap();
-    assert!(!hers.automation.enabled);
     assert!(
         !show::show(app, &admin, "MacBook")
             .await

@@ -126,6 +126,7 @@ async fn host(tx: &mut Tx, caller: &Caller, number: u128) {
         ],
         max_autonomy: Autonomy::Edits,
         tzdb_version: None,
+        policy: None,
     };
     let new = NewHost {
         id: host_id(number),
@@ -161,6 +162,7 @@ async fn automation(tx: &mut Tx, caller: &Caller, number: u128) {
         owner_id: caller.user_id,
         host_id: host_id(number % 3),
         host_name: String::new(),
+        host_seen: true,
         name: format!("nightly {number}"),
         agent: "claude".to_owned(),
         enabled: number % 10 != 9,
@@ -246,6 +248,7 @@ fn run(number: u128) -> Run {
                 at,
                 count: 1,
                 until: None,
+                why: None,
             },
             _ => finished(RunResult::Succeeded),
         },

@@ -12,6 +12,10 @@ use crate::harness::{Browser, Home, Http, Mcp, Repo, Service, soon, yearly};
 /// Pages for somebody who is signed in; what stands in braces is
 /// a thing that [`Furnished`] made, and what stands in angle brackets a request to it.
 pub(super) const PAGES: &[&str] = &[
+    "/hosts",
+    "/hosts/add",
+    "/hosts/{host}",
+    "/hosts/no-such-host",
     "/projects",
     "/projects/new",
     "/projects/{project}",

@@ -223,6 +223,7 @@ impl World {
             starts: 0,
             policies,
             env: BTreeMap::new(),
+            owner: None,
         }
     }
 
@@ -239,11 +240,13 @@ impl World {
             Some(run_id) if self.chance.one_in(2) => Command::RunCancel(RunCancel {
                 run_id,
                 requested_by: "ada".into(),
+                by: None,
             }),
             Some(_) | None => Command::RunStart(RunStart {
                 run_id: RunId(Uuid::from_u128(self.fresh())),
                 automation_id: AutomationId(Uuid::from_u128(u128::from(self.chance.below(4)))),
                 requested_at: self.now.wall,
+                by: None,
             }),
         };
         self.plane.open.insert(id, command);
