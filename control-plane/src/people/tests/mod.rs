@@ -3,6 +3,7 @@
 mod belonging;
 mod setting_up;
 mod signing_in;
+mod single_sign_on;
 
 use crate::App;
 use crate::auth::Secret;
