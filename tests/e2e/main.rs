@@ -50,6 +50,8 @@ mod schedule_input;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
+mod show_access;
+#[cfg(test)]
 mod signing_in;
 #[cfg(test)]
 mod space;

@@ -31,7 +31,9 @@ pub(crate) use home::{Home, free_port};
 pub(crate) use http::Http;
 pub(crate) use mcp::{Era, Mcp};
 pub(crate) use model::Model;
-pub(crate) use person::{OWNER, allow, allow_device, device_page, disconnect, set_up};
+pub(crate) use person::{
+    INVITED, OWNER, accept, allow, allow_device, device_page, disconnect, invite, set_up,
+};
 pub(crate) use program::{Ended, Program, Service};
 pub(crate) use proxy::KeyProxy;
 pub(crate) use repo::{Repo, git};

@@ -10,6 +10,9 @@ use super::{
 /// The owner's email and password in every test.
 pub(crate) const OWNER: (&str, &str) = ("olga@example.com", "correct horse battery");
 
+/// An invited person's email and password.
+pub(crate) const INVITED: (&str, &str) = ("ines@example.com", "another horse battery");
+
 /// Opens the link that the server printed and becomes its owner.
 #[track_caller]
 pub(crate) fn set_up(service: &Service) -> Visitor {
@@ -87,6 +90,28 @@ pub(crate) fn allow(service: &Service, address: &str, name: &str, who: (&str, &s
 #[track_caller]
 pub(crate) fn disconnect(person: &mut Visitor, name: &str) {
     let page = person.open("/settings/clients");
-    let page = person.press_beside(&page, &format!("“{name}"), "Disconnect", &[]);
+    let page = person.press_beside(&page, name, "Disconnect", &[]);
     assert!(page.words().contains("Disconnected"), "{}", page.shown());
+}
+
+/// Makes an invitation; gives its link.
+#[track_caller]
+pub(crate) fn invite(owner: &mut Visitor, email: &str) -> String {
+    let page = owner.open("/settings/members");
+    let page = owner.press(&page, "Make invitation link", &[("email", email)]);
+    let mut words = page.body.split(['<', '>', '"']);
+    let link = words.find(|word| word.starts_with("http") && word.contains("/invitations/"));
+    link.unwrap_or_else(|| panic!("no link: {}", page.shown()))
+        .to_owned()
+}
+
+/// The invited person joins by the link.
+#[track_caller]
+pub(crate) fn accept(service: &Service, link: &str) -> Visitor {
+    let mut visitor = Visitor::new(&service.url);
+    let page = visitor.open(link);
+    let fill = [("name", "Ines"), ("password", INVITED.1)];
+    let page = visitor.press(&page, "Join", &fill);
+    assert!(!page.url.path().contains("invitations"), "{}", page.shown());
+    visitor
 }
