@@ -123,6 +123,10 @@ fn about(asked: &Asked) -> Markup {
                     Kind::BuiltIn => { "Part of Hostler" }
                     Kind::Document => { "Vouched for by " strong { (redirect::shown(&client.id)) } }
                     Kind::Registered => { "Unknown: the name is what it calls itself" }
+                    Kind::OutOfReach => {
+                        "Says it is from " strong { (client.name) }
+                        ", which this server cannot reach to ask"
+                    }
                 }
             }
             dt { "Answer goes to" }

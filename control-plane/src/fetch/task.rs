@@ -17,6 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -24,6 +25,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::Host;
 
 use super::{FetchError, Limits, Target};
+use crate::clock;
 
 /// Most bytes of the answer's head.
 const MOST_HEAD_BYTES: usize = 16 << 10;
@@ -38,20 +40,20 @@ pub(super) async fn exchange(
     request: Request<Vec<u8>>,
     limits: Limits,
 ) -> Result<Response<Vec<u8>>, FetchError> {
-    let all = async {
-        let stream = connect(&target).await?;
-        ask(&target, stream, request, limits.most_bytes).await
+    let until = Instant::from_std(clock::monotonic()) + limits.within;
+    let no_sign = |_| {
+        let source = io::Error::from(io::ErrorKind::TimedOut);
+        Err(unreachable(&target, source))
     };
-    tokio::time::timeout(limits.within, all)
+    let connected = timeout_at(until, connect(&target)).await;
+    let stream = connected.unwrap_or_else(no_sign)?;
+    timeout_at(until, ask(&target, stream, request, limits.most_bytes))
         .await
         .unwrap_or(Err(FetchError::TooSlow(limits.within)))
 }
 
 async fn connect(target: &Target) -> Result<Box<dyn Stream>, FetchError> {
-    let unreachable = |source| FetchError::Unreachable {
-        host: target.host.to_string(),
-        source,
-    };
+    let unreachable = |source| unreachable(target, source);
     let addresses = resolve(target).await.map_err(unreachable)?;
     let mut allowed = addresses
         .filter(|address| target.allows(*address))
@@ -69,6 +71,13 @@ async fn connect(target: &Target) -> Result<Box<dyn Stream>, FetchError> {
     Err(unreachable(last.unwrap_or_else(|| {
         io::Error::from(io::ErrorKind::NotFound)
     })))
+}
+
+fn unreachable(target: &Target, source: io::Error) -> FetchError {
+    FetchError::Unreachable {
+        host: target.host.to_string(),
+        source,
+    }
 }
 
 async fn resolve(target: &Target) -> io::Result<impl Iterator<Item = IpAddr>> {

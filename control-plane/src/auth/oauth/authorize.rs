@@ -71,7 +71,7 @@ pub(crate) async fn read(
     if client::is_address(id) && visitor.is_none() {
         return Err(Refused::SignIn);
     }
-    let client = client::find(app, id, peer, now)
+    let client = client::find_answered_at(app, id, redirect_uri, peer, now)
         .await
         .map_err(|error| told(&error))?;
     if !client.may_answer_at(redirect_uri) {

@@ -45,6 +45,9 @@ pub(crate) enum Kind {
     Registered,
     /// It has a document at its id's address: whoever runs that host vouches for it.
     Document,
+    /// Its document's host cannot be reached from here, so nobody vouches for it; it is answered on
+    /// the person's own machine alone, as any client may be that registers itself.
+    OutOfReach,
 }
 
 /// Why there is no such client.
@@ -114,6 +117,31 @@ pub(crate) async fn find(
         return Err(ClientError::Unknown);
     }
     Ok(document::read(app, id, peer, now).await?)
+}
+
+/// The client, or one that nobody vouches for where its document cannot be reached (a server without
+/// the internet) and it is answered at `redirect_uri` on the person's own machine.
+pub(super) async fn find_answered_at(
+    app: &App,
+    id: &str,
+    redirect_uri: &str,
+    peer: Peer,
+    now: UtcMillis,
+) -> Result<Client, ClientError> {
+    match find(app, id, peer, now).await {
+        Err(ClientError::Document(error))
+            if error.is_out_of_reach() && redirect::is_local(redirect_uri) =>
+        {
+            tracing::info!(id, %error, "a client is not vouched for");
+            Ok(Client {
+                id: id.to_owned(),
+                kind: Kind::OutOfReach,
+                name: redirect::shown(id),
+                redirect_uris: vec![redirect_uri.to_owned()],
+            })
+        }
+        other => other,
+    }
 }
 
 /// A name as people may be shown it: one line, without characters that hide or turn others.

@@ -57,6 +57,31 @@ pub(crate) enum DocumentError {
     Catalog(#[from] StoreError),
 }
 
+impl DocumentError {
+    /// Whether nobody was there: nothing is known against the document.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        match self {
+            // TLS that does not stand is an answer.
+            Self::Fetch(FetchError::Unreachable { source, .. }) => {
+                source.kind() != std::io::ErrorKind::InvalidData
+            }
+            Self::Fetch(
+                FetchError::NoUrl(_)
+                | FetchError::Address(_)
+                | FetchError::Path(_)
+                | FetchError::NotPublic(_)
+                | FetchError::Broken { .. }
+                | FetchError::TooLarge(_)
+                | FetchError::TooSlow(_),
+            )
+            | Self::Id(_)
+            | Self::TooOften(_)
+            | Self::Content(_)
+            | Self::Catalog(_) => false,
+        }
+    }
+}
+
 /// What we read of a document.
 #[derive(Deserialize)]
 struct Document {

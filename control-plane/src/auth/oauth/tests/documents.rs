@@ -188,3 +188,23 @@ async fn a_document_in_our_own_network_is_never_asked_for() {
         );
     }
 }
+
+#[tokio::test]
+async fn without_the_internet_a_program_on_this_machine_is_connected_unvouched() {
+    let site = Site::with(DEVELOPMENT()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let client = format!("http://{nobody}/client.json");
+    let page = site.authorize(&client, &[]).await;
+    assert_eq!(page.status, StatusCode::OK, "{page:?}");
+    assert!(page.body.contains("cannot reach to ask"), "{}", page.body);
+    let code = site.code(&client).await;
+    let pair = Pair::of(client.clone(), &site.exchange(&client, &code, &[]).await);
+    assert_eq!(site.ping(&pair.access).await, StatusCode::OK);
+    let elsewhere = [("redirect_uri", "https://app.example/callback")];
+    let page = site.authorize(&client, &elsewhere).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    assert!(page.body.contains("cannot be reached"), "{}", page.body);
+    assert_eq!(page.header(header::LOCATION), "");
+}
