@@ -39,6 +39,11 @@ pub(super) const PAGES: &[&str] = &[
     "/tasks/new",
     "/tasks/{task}",
     "/tasks/{task}/edit",
+    "/organizations",
+    "/settings/profile",
+    "/settings/members",
+    "/settings/members/{member}",
+    "/settings/organization",
     "/settings/keys",
     "/settings/clients",
     "/settings/audit",
@@ -51,12 +56,19 @@ pub(super) const PAGES: &[&str] = &[
 ];
 
 /// Pages for somebody who is not signed in.
-pub(super) const STRANGERS_PAGES: &[&str] = &["/sign-in", "/setup/no-such-link"];
+pub(super) const STRANGERS_PAGES: &[&str] = &[
+    "/sign-in",
+    "/setup/no-such-link",
+    "/invitations/no-such-link",
+    "/recover/no-such-link",
+];
 
 /// Routes that are no pages of their own, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("/", "leads to the hosts"),
     ("/settings/audit/export", "a file"),
+    ("/oidc/start", "leads to the provider"),
+    ("/oidc/callback", "leads on from the provider"),
     ("/runs/{id}/log.txt", "a file"),
     ("/runs/{id}/live", "a stream of events"),
 ];
@@ -88,6 +100,8 @@ impl Furnished {
         let automation = mcp.automation(&yearly(&json!({"name": "Nightly <b>check</b>"})));
         let run = mcp.run_to_end(&automation);
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let me = mcp.ok("tasks_get", json!({"idOrSlug": task}));
+        let member = text(&me["task"]["creator"]["id"]);
         let names = vec![
             ("{project}", text(&project)),
             ("{workspace}", text(&workspace["id"])),
@@ -95,6 +109,7 @@ impl Furnished {
             ("{host}", text(&mcp.host()["id"])),
             ("{automation}", text(&automation)),
             ("{run}", text(&run["runId"])),
+            ("{member}", member),
             ("<consent>", consent(&service)),
             ("<code>", device_code(&service)),
         ];
@@ -117,7 +132,8 @@ impl Furnished {
     /// The ids and names that stand in the addresses of things on the owner's host.
     pub(super) fn ids_on_host(&self) -> impl Iterator<Item = &str> {
         let named = self.names.iter();
-        let named = named.filter(|(name, _)| name.starts_with('{') && *name != "{task}");
+        let named = named
+            .filter(|(name, _)| name.starts_with('{') && !["{task}", "{member}"].contains(name));
         named.map(|(_, id)| id.as_str())
     }
 
