@@ -165,6 +165,8 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
             @if !has_password { p.hint { "You sign in with another provider and have no password here." } }
             form.stack method="post" action="/settings/profile/password" {
                 (token)
+                // For password managers: whose password it is.
+                input type="text" autocomplete="username" value=(visitor.email) aria-label="Email" readonly hidden;
                 (current("password-current", has_password))
                 (new_password("New password"))
                 p.hint { "This ends every session but this one. API keys and MCP clients stay signed in." }
