@@ -3,11 +3,13 @@
 //! address alone, makes a workspace on the second machine by its name, and its run is followed; then
 //! its access is taken back.
 
-use serde_json::json;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::harness::{
-    Ended, Home, INVITED, Model, Program, Repo, Terminal, Visitor, accept, allow, allow_device,
-    claude_environment, client, disconnect, eventually, invite, secs, set_up,
+    Ended, Home, INVITED, Model, Program, Repo, Service, Terminal, Visitor, accept, allow,
+    allow_device, claude_environment, client, disconnect, eventually, invite, secs, set_up,
 };
 
 #[test]
@@ -27,20 +29,7 @@ fn from_nothing_to_a_teams_server() {
     let repo = Repo::new(&second, "shop", 3);
 
     // Claude Code in the colleague's hands: nothing but the address.
-    let steps = json!([
-        {"tool": "hosts_list", "input": {}},
-        {"tool": "projects_create", "input": {"hostId": "build-box", "path": repo.text()}},
-        {"tool": "workspaces_create", "input": {
-            "hostId": "build-box", "projectId": "{{1.project.id}}", "name": "Auth feature"}},
-        {"tool": "automations_create", "input": {
-            "name": "Greeter", "agent": "shell", "workspaceId": "{{2.workspace.id}}",
-            "prompt": "for i in 1 2 3; do echo line $i on $HOSTLER_BRANCH; done",
-            "rrule": "FREQ=YEARLY", "timezone": "UTC"}},
-        {"tool": "automations_run", "input": {"id": "{{3.automation.id}}"}},
-        {"tool": "automations_logs", "delay": 3, "input": {"automationId": "{{3.automation.id}}"}},
-        {"text": "The run said: {{5.runs.0.logTail}}"},
-    ]);
-    let model = Model::start(&second, "story", &steps);
+    let model = Model::start(&second, "story", &steps(&repo));
     let claude = |arguments: &[&str]| {
         let mut command = client(&second, "claude");
         command.args(arguments).envs(claude_environment(&model));
@@ -50,24 +39,7 @@ fn from_nothing_to_a_teams_server() {
         let status = Ended::of(second.hostler(&["auth", "status", "--json"]), secs(20));
         status.stdout.contains("\"online\"").then_some(())
     });
-    let add = [
-        "mcp",
-        "add",
-        "--transport",
-        "http",
-        "hostler",
-        &service.mcp_url,
-    ];
-    Ended::of(claude(&add), secs(60)).ok();
-    let mut login = Terminal::start(&claude(&["mcp", "login", "hostler", "--no-browser"]));
-    allow(
-        &service,
-        &login.address("/oauth/authorize"),
-        "Claude Code",
-        INVITED,
-    );
-    let (code, said) = login.end(secs(60));
-    assert_eq!(code, Some(0), "{said}");
+    signs_in(&service, &claude);
     let ask = [
         "-p",
         "Do what the script says.",
@@ -97,6 +69,46 @@ fn from_nothing_to_a_teams_server() {
     for action in ["client.allow", "client.revoke", "workspace.create"] {
         assert!(log.body.contains(action), "{action}: {}", log.shown());
     }
+}
+
+/// What the model has Claude Code do: a workspace on the second machine, and a run in it.
+fn steps(repo: &Repo<'_>) -> Value {
+    json!([
+        {"tool": "hosts_list", "input": {}},
+        {"tool": "projects_create", "input": {"hostId": "build-box", "path": repo.text()}},
+        {"tool": "workspaces_create", "input": {
+            "hostId": "build-box", "projectId": "{{1.project.id}}", "name": "Auth feature"}},
+        {"tool": "automations_create", "input": {
+            "name": "Greeter", "agent": "shell", "workspaceId": "{{2.workspace.id}}",
+            "prompt": "for i in 1 2 3; do echo line $i on $HOSTLER_BRANCH; done",
+            "rrule": "FREQ=YEARLY", "timezone": "UTC"}},
+        {"tool": "automations_run", "input": {"id": "{{3.automation.id}}"}},
+        {"tool": "automations_logs", "delay": 3, "input": {"automationId": "{{3.automation.id}}"}},
+        {"text": "The run said: {{5.runs.0.logTail}}"},
+    ])
+}
+
+/// Claude Code learns the address and signs in as the colleague.
+#[track_caller]
+fn signs_in(service: &Service, claude: &dyn Fn(&[&str]) -> Command) {
+    let add = [
+        "mcp",
+        "add",
+        "--transport",
+        "http",
+        "hostler",
+        &service.mcp_url,
+    ];
+    Ended::of(claude(&add), secs(60)).ok();
+    let mut login = Terminal::start(&claude(&["mcp", "login", "hostler", "--no-browser"]));
+    allow(
+        service,
+        &login.address("/oauth/authorize"),
+        "Claude Code",
+        INVITED,
+    );
+    let (code, said) = login.end(secs(60));
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// The run stands in the console with its log.

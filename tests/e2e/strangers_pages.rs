@@ -111,7 +111,7 @@ impl Things {
         let (before, rest) = route.split_once("/{")?;
         let (_, after) = rest.split_once('}')?;
         let (_, id) = self.0.iter().find(|(of, _)| *of == before)?;
-        let after = after.replace('{', "").replace('}', "");
+        let after = after.replace(['{', '}'], "");
         Some(format!("{before}/{id}{after}"))
     }
 }

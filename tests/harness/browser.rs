@@ -127,12 +127,6 @@ impl Browser {
         self.get("/title").as_str().unwrap_or_default().to_owned()
     }
 
-    /// The page as the browser has it now.
-    #[track_caller]
-    pub(crate) fn source(&self) -> String {
-        self.get("/source").as_str().unwrap_or_default().to_owned()
-    }
-
     /// The words a person sees on the page.
     #[track_caller]
     pub(crate) fn words(&self) -> String {
@@ -156,12 +150,6 @@ impl Browser {
 
     // --- elements
 
-    /// Whether something matches a CSS selector now.
-    #[track_caller]
-    pub(crate) fn has(&self, css: &str) -> bool {
-        self.count(css) > 0
-    }
-
     /// How many elements match a CSS selector now.
     #[track_caller]
     pub(crate) fn count(&self, css: &str) -> usize {
@@ -182,14 +170,6 @@ impl Browser {
     #[track_caller]
     pub(crate) fn property(&self, css: &str, name: &str) -> Value {
         self.with(css, |path| self.try_get(&format!("{path}/property/{name}")))
-    }
-
-    /// Clicks the first match.
-    #[track_caller]
-    pub(crate) fn click(&self, css: &str) {
-        self.with(css, |path| {
-            self.try_ask(&format!("{path}/click"), &json!({}))
-        });
     }
 
     /// Clicks the link, button or summary with exactly these words.
@@ -228,14 +208,6 @@ impl Browser {
         });
     }
 
-    /// Types into the first match, after what it holds.
-    #[track_caller]
-    pub(crate) fn type_into(&self, css: &str, text: &str) {
-        self.with(css, |path| {
-            self.try_ask(&format!("{path}/value"), &json!({"text": text}))
-        });
-    }
-
     /// Presses a key where the focus is; WebDriver's code points name keys (`\u{E004}` is Tab).
     #[track_caller]
     pub(crate) fn key(&self, key: &str) {
@@ -266,14 +238,6 @@ impl Browser {
     pub(crate) fn set_cookie(&self, name: &str, value: &str) {
         let cookie = json!({"name": name, "value": value, "path": "/", "secure": true, "httpOnly": true, "sameSite": "Lax"});
         self.ask("/cookie", &json!({"cookie": cookie}));
-    }
-
-    /// A cookie of the site that is open.
-    #[track_caller]
-    pub(crate) fn cookie(&self, name: &str) -> Option<Value> {
-        let all = self.get("/cookie");
-        let mut all = all.as_array()?.iter();
-        all.find(|cookie| cookie["name"] == name).cloned()
     }
 
     /// The size of the page's window in CSS pixels, as a phone of that width would have it.
