@@ -164,6 +164,10 @@ pub async fn refuses_command(
 /// Nothing new begins here: this identity is in use on another machine too, and which one is the
 /// host is not settled. Outlives a restart.
 pub async fn stand_down(context: &Context, why: &str) -> Result<(), Failure> {
+    // Said once: it is tried again and again.
+    if doubt(context).await?.as_deref() != Some(why) {
+        tracing::error!("{why}");
+    }
     set_standing(context, why).await
 }
 

@@ -125,7 +125,8 @@ fn what_a_grant_gives_losing_it_takes_away_in_every_tool() {
     home.run(&["hosts", "grant", name, "other@example.com"])
         .ok();
     assert_eq!(colleague.host()["id"], things.host);
-    let theirs = colleague.automation(&json!({"name": "theirs", "prompt": "echo from-the-host"}));
+    let theirs =
+        colleague.automation(&json!({"name": "theirs", "prompt": "printf 'from-%s' the-host"}));
     let run = colleague.run_to_end(&theirs);
     assert!(colleague.find_workspace(&things.workspace).is_some());
 

@@ -75,6 +75,8 @@ impl Things {
         let run = mcp.run_to_end(&automation);
         let task = mcp.ok("tasks_create", json!({"title": MARK}))["task"].clone();
         let key = home.run(&["keys", "create", MARK, "--json"]).json();
+        home.run(&["hosts", "enrol-key"]).ok();
+        let keys = home.run(&["hosts", "keys", "--json"]).json();
         let who = home.run(&["whoami", "--json"]).json();
         let grant = "01900000-0000-7000-8000-000000000077";
         let invitation = "01900000-0000-7000-8000-000000000078";
@@ -103,6 +105,7 @@ impl Things {
             ("/settings/profile/sessions", session.to_owned()),
             ("/organizations", text(&who["organization"]["id"])),
             ("/v1/hosts", text(&mcp.host()["id"])),
+            ("/v1/hosts/enrolment-keys", text(&keys["keys"][0]["id"])),
         ])
     }
 
