@@ -213,7 +213,7 @@ fn only_a_live_key_comes_in() {
             &[accept, ("content-type", "application/json")],
             body,
         );
-        assert_eq!(in_query.status, 401, "a key in a URL is no key");
+        assert_eq!(in_query.status, 400, "a key in a URL is refused as such");
     }
 }
 

@@ -117,13 +117,19 @@ impl Guard {
         by_address.map_err(|wait| Refusal::too_many(wait, "from this address"))?;
         let (uri, headers) = (request.uri(), request.headers());
         let local = socket.map(|socket| socket.local);
+        let is_mcp = MCP.contains(&uri.path());
         // Only what did not come by a socket of ours has none: a test, or a call in the program.
         if socket.is_some() {
-            self.names
-                .host(uri, headers, local)
-                .map_err(Refusal::another_name)?;
+            self.names.host(uri, headers, local).map_err(|status| {
+                // What MCP clients expect for a request that was led here by another name.
+                let led_here = is_mcp && status == StatusCode::MISDIRECTED_REQUEST;
+                Refusal::another_name(if led_here {
+                    StatusCode::FORBIDDEN
+                } else {
+                    status
+                })
+            })?;
         }
-        let is_mcp = MCP.contains(&uri.path());
         let acts = !matches!(
             *request.method(),
             Method::GET | Method::HEAD | Method::OPTIONS
