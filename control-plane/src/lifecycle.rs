@@ -28,6 +28,10 @@ use crate::{App, Config, KeepLogs, Server, SingleSignOn, clock, config, reconcil
 /// How long requests, and then background work, get to end after a stop was asked for.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often a lock that is held is tried again, and after how long each time.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Time between looks at what time alone settles.
 const ROUND: Duration = Duration::from_secs(30);
 
@@ -108,7 +112,7 @@ pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
     let dir = config.dir();
     make_private_dir(&config.home)?;
     make_private_dir(&dir)?;
-    let lock = take_lock(&dir)?;
+    let lock = take_lock_soon(&dir).await?;
     let listener = listen(config.listen).await?;
     let store = Store::open(&private_file(&dir.join("catalog.db"))?).await?;
     let first_api_key = first_start(&store).await?;
@@ -301,6 +305,17 @@ fn open_private(path: &Path) -> Result<File, OpenError> {
             path: path.to_owned(),
             source,
         })
+}
+
+/// The lock; a process that was killed holds its own for the moment that it takes to go.
+async fn take_lock_soon(dir: &Path) -> Result<File, OpenError> {
+    for _ in 0..LOCK_TRIES {
+        match take_lock(dir) {
+            Err(OpenError::AlreadyRunning { .. }) => tokio::time::sleep(LOCK_PAUSE).await,
+            taken => return taken,
+        }
+    }
+    take_lock(dir)
 }
 
 /// The lock of one control plane per folder; it ends with the process, however that ends.

@@ -22,6 +22,10 @@ use crate::runs::task::Runs;
 use crate::store::{Store, StoreError, meta, outbox};
 use crate::{Context, Signals, clock, host, link, projects, scheduler, watch, workspaces};
 
+/// How often a lock that is held is tried again, and after how long each time.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long tasks may take to end once asked.
 const STOP_LIMIT: Duration = Duration::from_millis(4_500);
 
@@ -69,7 +73,7 @@ pub enum DaemonError {
 pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonError> {
     let layout = Layout::new(home);
     make_folders(&layout)?;
-    let _lock = take_lock(&layout)?;
+    let _lock = take_lock_soon(&layout).await?;
     let context = open(layout).await?;
     recover(&context).await;
     let mut parts = Parts::new(shutdown.child_token());
@@ -242,6 +246,17 @@ fn open_private(path: &Path) -> Result<File, DaemonError> {
             path: path.to_owned(),
             source,
         })
+}
+
+/// Takes the home's lock; a daemon that was killed holds its own for the moment that it takes to go.
+async fn take_lock_soon(layout: &Layout) -> Result<File, DaemonError> {
+    for _ in 0..LOCK_TRIES {
+        match take_lock(layout) {
+            Err(DaemonError::AlreadyRunning { .. }) => tokio::time::sleep(LOCK_PAUSE).await,
+            taken => return taken,
+        }
+    }
+    take_lock(layout)
 }
 
 /// Takes the home's lock, for as long as the file is held open.
