@@ -91,7 +91,12 @@ pub async fn of_all(
     if let Some(name) = &wanted.name {
         values.push(like_pattern(name));
         let place = values.len() + 4;
-        write!(sql, " AND a.name_key LIKE ${place} ESCAPE '!'").unwrap_or_default();
+        write!(
+            sql,
+            " AND r.automation_id IN (SELECT n.id FROM automations n \
+             WHERE n.org_id = $1 AND n.owner_id = $2 AND n.name_key LIKE ${place} ESCAPE '!')"
+        )
+        .unwrap_or_default();
     }
     sql += " AND (r.queued_at, r.id) < ($3, $4) ORDER BY r.queued_at DESC, r.id DESC";
     write!(sql, " LIMIT {limit}").unwrap_or_default();
@@ -112,17 +117,18 @@ pub async fn of_all(
         .await
         .map_err(StoreError::at("lists runs of all automations"))?;
     rows.iter()
-        .map(|row| {
-            let columns = Columns::of("run", row);
-            let schedule: hostler_proto::automation::ScheduleSpec = columns.json("schedule")?;
-            Ok(ListedRow {
-                run: run(columns)?,
-                automation_name: columns.text("automation_name")?,
-                timezone: schedule.timezone,
-                host_name: columns.text("host_name")?,
-            })
-        })
+        .map(|row| listed(Columns::of("run", row)))
         .collect()
+}
+
+fn listed(columns: Columns<'_>) -> Result<ListedRow, StoreError> {
+    let schedule: hostler_proto::automation::ScheduleSpec = columns.json("schedule")?;
+    Ok(ListedRow {
+        run: run(columns)?,
+        automation_name: columns.text("automation_name")?,
+        timezone: schedule.timezone,
+        host_name: columns.text("host_name")?,
+    })
 }
 
 /// The newest runs of some automations, at most `each` of one; of each, newest first.
