@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Form, RequestPartsExt as _};
 use maud::html;
@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use super::layout;
 use crate::App;
 use crate::auth::session::{self, Visitor};
-use crate::edge::Peer;
+use crate::edge::{self, Peer};
 
 /// A form may hold so much, bytes: a prompt of 100,000 characters, each escaped to nine.
 const MOST_FORM_BYTES: usize = 1 << 20;
@@ -78,7 +78,7 @@ pub(super) async fn checked_form<T: DeserializeOwned>(
     body: Body,
     csrf: &str,
 ) -> Result<T, Response> {
-    if came_from_elsewhere(app, &parts.headers) {
+    if edge::came_from_elsewhere(app, &parts.headers) {
         return Err(not_ours());
     }
     let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
@@ -89,27 +89,6 @@ pub(super) async fn checked_form<T: DeserializeOwned>(
         return Err(not_ours());
     }
     form(parts, bytes).await
-}
-
-/// Whether a browser says that a request was made by a page that is not ours. Programs say nothing.
-pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
-    let said = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    if let Some(site) = said("sec-fetch-site") {
-        return site != b"same-origin" && site != b"none";
-    }
-    // A page that gives no referrer, as the pages of links do, also hides its origin (Fetch section 3.2):
-    // then the form's token alone decides.
-    let Some(origin) = said("origin").filter(|origin| origin != b"null") else {
-        return false;
-    };
-    let host = headers
-        .get(header::HOST)
-        .map_or(&b""[..], |host| host.as_bytes());
-    let ours = [&b"https://"[..], b"http://"];
-    let same = ours
-        .iter()
-        .any(|scheme| origin.strip_prefix(*scheme) == Some(host));
-    !same && origin != app.server.url.as_bytes()
 }
 
 async fn form<T: DeserializeOwned>(parts: &Parts, bytes: bytes::Bytes) -> Result<T, Response> {

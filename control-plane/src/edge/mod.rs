@@ -24,6 +24,7 @@ use std::time::Duration;
 
 pub(crate) use accept::{Listening, serve};
 pub(crate) use guard::guarded;
+pub(crate) use names::came_from_elsewhere;
 pub use proxy::Network;
 pub(crate) use tls::Tls;
 pub use tls::TlsError;

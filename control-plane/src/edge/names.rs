@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 
+use crate::App;
+
 /// This machine, under any port.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -18,6 +20,11 @@ pub(super) struct Names {
     authority: String,
     /// `https://hostler.example.com`.
     origin: String,
+}
+
+/// Whether a browser says that a page of others made this request.
+pub(crate) fn came_from_elsewhere(app: &App, headers: &HeaderMap) -> bool {
+    !Names::of(&app.server.url).origin(headers)
 }
 
 impl Names {

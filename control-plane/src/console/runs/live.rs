@@ -20,12 +20,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::visit::came_from_elsewhere;
 use super::super::{SignedIn, layout, text};
 use super::streams::Slot;
 use super::{log, states};
 use crate::auth::session::{self, Visitor};
-use crate::edge::Peer;
+use crate::edge::{self, Peer};
 use crate::runs::LogBytes;
 use crate::{App, clock, runs};
 
@@ -87,7 +86,7 @@ pub(super) async fn live(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Response {
-    if came_from_elsewhere(&app, &headers) {
+    if edge::came_from_elsewhere(&app, &headers) {
         return StatusCode::FORBIDDEN.into_response();
     }
     let last = headers.get("last-event-id");
