@@ -102,6 +102,17 @@ impl StoreError {
         }
     }
 
+    /// Whether there is no room left where the catalog lies (SQLITE_FULL, 13).
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == "13"),
+            Self::Open { .. } | Self::Schema { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+
     /// Whether a unique index refused the write.
     pub fn is_duplicate(&self) -> bool {
         match self {
@@ -117,8 +128,19 @@ impl StoreError {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "catalog");
-        Self::new(ErrorCode::HostError, "the control plane's catalog failed")
-            .hint("try again; if it goes on, look at the control plane's log")
+        let (message, hint) = if error.is_full() {
+            (
+                "the control plane's disk is full; nothing was changed",
+                "make room where its data folder lies, then try again",
+            )
+        } else {
+            (
+                "the control plane's catalog failed",
+                "try again; if it goes on, look at the control plane's log",
+            )
+        };
+        Self::new(ErrorCode::HostError, message)
+            .hint(hint)
             .detail(error.to_string())
     }
 }
@@ -305,5 +327,21 @@ mod tests {
         assert!(store.commit(tx).await.is_err());
         let tx = store.begin().await.unwrap();
         store.commit(tx).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_called_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("catalog.db")).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        // The same answer as of a volume without room: at most the pages there are.
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let much = "x".repeat(1 << 20);
+        let refused = meta::set(&mut tx, "much", &much).await.unwrap_err();
+        let failure = Failure::from(refused);
+        assert!(failure.message.contains("disk is full"), "{failure:?}");
     }
 }
