@@ -36,8 +36,8 @@ impl Drop for Volume {
     }
 }
 
-/// Starts a run and waits until it has ended and its log, larger than one page, is delivered.
-fn delivered(mcp: &Mcp, automation: &Value) -> Value {
+/// Starts a run and waits until it has ended and its log, of so many bytes, is delivered.
+fn delivered(mcp: &Mcp, automation: &Value, bytes: u64) -> Value {
     let run = mcp.start(automation);
     eventually("the run is over and delivered", secs(60), || {
         let listed = mcp.ok(
@@ -45,7 +45,7 @@ fn delivered(mcp: &Mcp, automation: &Value) -> Value {
             json!({"automationId": automation, "limit": 1}),
         );
         let found = &listed["runs"][0];
-        let whole = found["logBytes"].as_u64()? >= 6_000_000;
+        let whole = found["logBytes"].as_u64()? >= bytes;
         (found["runId"] == run && found["finishedAt"].is_string() && whole).then(|| found.clone())
     })
 }
@@ -61,7 +61,7 @@ fn a_full_disk_stops_new_work_says_so_and_lets_it_go_on_by_itself() {
     let (_, kept) = mcp.workspace(&project, "mine");
     fs::write(kept.join("unsaved"), "work").unwrap();
     let loud = mcp.automation(&json!({"prompt": "head -c 6000000 /dev/zero | tr '\\0' x"}));
-    let earlier = delivered(&mcp, &loud);
+    let earlier = delivered(&mcp, &loud, 6_000_000);
     let spool = format!("host/runs/{}", earlier["runId"].as_str().unwrap());
     let spool = home.hostler_home().join(spool);
     assert!(spool.join("output.log").exists());
@@ -111,7 +111,7 @@ fn a_full_disk_stops_new_work_says_so_and_lets_it_go_on_by_itself() {
     eventually("the host takes work again", secs(40), || {
         warnings().is_empty().then_some(())
     });
-    assert_eq!(delivered(&mcp, &loud)["state"], "succeeded");
+    assert_eq!(delivered(&mcp, &loud, 6_000_000)["state"], "succeeded");
     mcp.ok("workspaces_create", made);
 }
 
@@ -122,7 +122,8 @@ fn what_may_go_is_freed_before_anything_is_refused() {
     let service = home.up();
     let mcp = service.mcp();
     let loud = mcp.automation(&json!({"prompt": "head -c 12000000 /dev/urandom | base64"}));
-    delivered(&mcp, &loud);
+    // 16,000,000 letters, and the end of each line of 76.
+    delivered(&mcp, &loud, 16_210_527);
     // Fuller than allowed with the delivered log, and not without it.
     let used = || {
         let facts = rustix::fs::statvfs(home.hostler_home()).unwrap();
