@@ -179,16 +179,14 @@ fn thing<'a>(id: &'a str, name: &'a str) -> Thing<'a> {
 }
 
 fn named(name: &str) -> Result<String, Failure> {
-    let name = name.trim();
-    let length = name.chars().count();
-    if (1..=LONGEST_NAME).contains(&length) && !name.chars().any(char::is_control) {
-        return Ok(name.to_owned());
-    }
-    Err(Failure::new(
-        ErrorCode::InvalidArgument,
-        format!("a key's name has 1 to {LONGEST_NAME} characters"),
-    )
-    .hint("name it after where it is used"))
+    let name = names::readable(name, LONGEST_NAME).map(str::to_owned);
+    name.ok_or_else(|| {
+        Failure::new(
+            ErrorCode::InvalidArgument,
+            format!("a key's name has 1 to {LONGEST_NAME} visible characters"),
+        )
+        .hint("name it after where it is used")
+    })
 }
 
 fn life(days: Option<u32>) -> Result<Option<i64>, Failure> {

@@ -1,7 +1,8 @@
 //! How people name things: an id or a name, in any case; and the errors when a name fits nothing
 //! or several things.
 //!
-//! It looks nothing up: callers bring the candidates.
+//! It looks nothing up: callers bring the candidates. What a new name may be made of is decided here,
+//! for people, organizations, hosts and keys alike.
 
 use hostler_proto::error::{ErrorCode, Failure};
 
@@ -16,6 +17,25 @@ pub struct Named<T> {
     pub slug: Option<String>,
     /// The thing.
     pub thing: T,
+}
+
+/// A name that people can read and tell from others: 1 to `most` characters on one line, without
+/// such as hide, turn or stand for nothing; white space around it is taken off.
+pub(crate) fn readable(text: &str, most: usize) -> Option<&str> {
+    let name = text.trim();
+    let fits = (1..=most).contains(&name.chars().count());
+    let seen = |c: char| !matches!(c, '\u{200c}' | '\u{200d}');
+    (fits && name.chars().any(seen) && !name.chars().any(disguises)).then_some(name)
+}
+
+/// Whether a character hides, turns its neighbours around, or shows as nothing. The two joiners do
+/// not: scripts and emoji need them.
+pub(crate) fn disguises(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'
+            | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Picks the one thing that `reference` means: by id, else by slug or name, in any case.

@@ -37,16 +37,13 @@ pub enum Right {
 
 /// A name for a host: what is left of `name`, if it can be one.
 pub(crate) fn checked_name(name: &str) -> Result<&str, Failure> {
-    let name = name.trim();
-    let fits = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if fits {
-        return Ok(name);
-    }
-    Err(Failure::new(
-        ErrorCode::InvalidArgument,
-        "a host's name has 1 to 100 characters",
-    )
-    .hint("give another name"))
+    names::readable(name, 100).ok_or_else(|| {
+        Failure::new(
+            ErrorCode::InvalidArgument,
+            "a host's name has 1 to 100 visible characters",
+        )
+        .hint("give another name")
+    })
 }
 
 /// A host of that name is there.

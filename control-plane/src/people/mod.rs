@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::auth::{Caller, Role, Scopes, Via};
 use crate::edge::Peer;
 use crate::limits::Wait;
+use crate::names;
 use crate::store::StoreError;
 
 /// Most characters of a person's or an organization's name.
@@ -57,19 +58,13 @@ pub struct Browser<'r> {
     pub peer: Peer,
 }
 
-/// A person's name or an organization's: 1 to 100 characters, none of them a control character.
+/// A person's name or an organization's: 1 to 100 characters, none that hides or turns others.
 pub(crate) fn name(text: &str, whose: &str) -> Result<String, Failure> {
-    let name = text.trim();
-    let good = !name.is_empty()
-        && name.chars().count() <= MOST_NAME_CHARACTERS
-        && !name.chars().any(char::is_control);
-    if good {
-        return Ok(name.to_owned());
-    }
-    Err(Failure::new(
-        ErrorCode::InvalidArgument,
-        format!("{whose} name has 1 to {MOST_NAME_CHARACTERS} characters"),
-    ))
+    let name = names::readable(text, MOST_NAME_CHARACTERS).map(str::to_owned);
+    name.ok_or_else(|| {
+        let words = format!("{whose} name has 1 to {MOST_NAME_CHARACTERS} visible characters");
+        Failure::new(ErrorCode::InvalidArgument, words)
+    })
 }
 
 /// An email address as far as its form tells: something, one `@`, something, no spaces.
@@ -79,7 +74,10 @@ pub(crate) fn email(text: &str) -> Result<String, Failure> {
     let good = parts.is_some_and(|(mailbox, domain)| {
         !mailbox.is_empty() && !domain.is_empty() && !domain.contains('@')
     });
-    let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"<>\"(),;:\\".contains(c);
+    let plain = |c: char| {
+        let hidden = names::disguises(c) || matches!(c, '\u{200c}' | '\u{200d}');
+        !hidden && !c.is_whitespace() && !"<>\"(),;:\\".contains(c)
+    };
     if good && email.chars().count() <= MOST_EMAIL_CHARACTERS && email.chars().all(plain) {
         return Ok(email.to_owned());
     }
@@ -116,7 +114,27 @@ mod form_tests {
     fn names_and_emails_are_plain_text() {
         assert_eq!(name("  Ada  ", "a person's").unwrap(), "Ada");
         assert_eq!(email(" Ada@Example.com ").unwrap(), "Ada@Example.com");
-        for bad in ["", "  ", "a\nb", &"x".repeat(101)] {
+        for good in [
+            "<b>&",
+            "\u{1f469}\u{200d}\u{1f4bb}",
+            "علی\u{200c}رضا",
+            "Ærø",
+        ] {
+            assert_eq!(name(good, "a person's").unwrap(), good);
+        }
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "a\0b",
+            "\u{202e}emcA",
+            "Ac\u{200b}me",
+            "\u{200d}",
+            "\u{3164}",
+            "\u{2066}Acme\u{2069}",
+            &"x".repeat(101),
+            &"x".repeat(10_000),
+        ] {
             assert!(name(bad, "a person's").is_err(), "{bad:?}");
         }
         for bad in [
@@ -129,6 +147,8 @@ mod form_tests {
             "a\n@c",
             "<a@b>",
             "a@b,c@d",
+            "ad\u{200b}a@example.com",
+            "\u{202e}ada@example.com",
         ] {
             assert!(email(bad).is_err(), "{bad:?}");
         }

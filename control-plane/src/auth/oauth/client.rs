@@ -8,7 +8,7 @@ use super::document::{self, DocumentError};
 use super::redirect;
 use crate::edge::Peer;
 use crate::store::StoreError;
-use crate::{App, store};
+use crate::{App, names, store};
 
 /// The command line's id, known to every server.
 pub(crate) const CLI: &str = "hostler-cli";
@@ -146,14 +146,9 @@ pub(super) async fn find_answered_at(
 
 /// A name as people may be shown it: one line, without characters that hide or turn others.
 pub(super) fn shown_name(text: &str) -> Option<String> {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
     let plain: String = text
         .chars()
-        .map(|c| if hidden(c) { ' ' } else { c })
+        .map(|c| if names::disguises(c) { ' ' } else { c })
         .collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
     let name: String = words.join(" ").chars().take(NAME_CHARACTERS).collect();
