@@ -75,6 +75,14 @@ pub enum OpenError {
         /// The address.
         address: SocketAddr,
     },
+    /// The public URL cannot be the server's.
+    #[error(
+        "{url} cannot be the public URL: it is the scheme and the name alone, like https://hostler.example.com or http://10.0.0.5:4880. Hostler takes a name of its own (or a port), not a folder of another site's"
+    )]
+    PublicUrl {
+        /// As it was given.
+        url: String,
+    },
     /// TLS cannot be spoken.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -105,6 +113,7 @@ pub struct ControlPlane {
 /// owner and an API key.
 pub async fn open(config: Config) -> Result<ControlPlane, OpenError> {
     refuse_plain_http(&config)?;
+    config.public_url.as_deref().map(origin).transpose()?;
     let files = config.edge.tls.as_ref();
     let tls = files
         .map(|files| Tls::open(files, clock::wall()))
@@ -420,6 +429,24 @@ fn refuse_plain_http(config: &Config) -> Result<(), OpenError> {
     }
 }
 
+/// A public URL that names a server and nothing in it: links, cookies and OAuth metadata stand at the
+/// root of its name.
+fn origin(url: &str) -> Result<url::Url, OpenError> {
+    let refused = || OpenError::PublicUrl {
+        url: url.to_owned(),
+    };
+    let parsed = url::Url::parse(url.trim_end_matches('/')).map_err(|_error| refused())?;
+    let bare = parsed.path() == "/"
+        && parsed.query().is_none()
+        && parsed.fragment().is_none()
+        && parsed.username().is_empty()
+        && parsed.password().is_none();
+    if matches!(parsed.scheme(), "http" | "https") && parsed.host().is_some() && bare {
+        return Ok(parsed);
+    }
+    Err(refused())
+}
+
 /// The address that people and hosts use; with TLS, one that the certificate is for.
 fn base_url(
     config: &Config,
@@ -435,14 +462,14 @@ fn base_url(
     }
     match (&config.public_url, tls) {
         (Some(url), tls) => {
-            let url = url.trim_end_matches('/').to_owned();
-            let parsed = url::Url::parse(&url).ok();
-            let name = parsed.as_ref().and_then(url::Url::host_str);
+            let parsed = origin(url)?;
             // A proxy in front has a certificate of its own.
-            if let (Some(name), Some(tls), []) = (name, tls, &*config.edge.trusted_proxies) {
+            if let (Some(name), Some(tls), []) =
+                (parsed.host_str(), tls, &*config.edge.trusted_proxies)
+            {
                 tls.is_for(name)?;
             }
-            Ok(url)
+            Ok(parsed.origin().ascii_serialization())
         }
         (None, None) => Ok(format!("http://{address}")),
         (None, Some(tls)) => {

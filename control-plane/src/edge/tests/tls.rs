@@ -185,6 +185,22 @@ async fn what_others_could_read_is_not_served_unasked() {
     let proxied = open("0.0.0.0:0", Some("https://hostler.example.com"), plain()).await;
     assert!(proxied.is_ok());
     drop(proxied);
+    for wrong in [
+        "https://example.com/hostler",
+        "https://example.com?x",
+        "https://me:secret@example.com",
+        "example.com",
+        "ftp://example.com",
+        "",
+    ] {
+        let refused = open("127.0.0.1:0", Some(wrong), plain()).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("a name of its own"),
+            "{refused}"
+        );
+    }
+    let own = open("127.0.0.1:0", Some("https://Example.com:443/"), plain()).await;
+    assert_eq!(own.unwrap().url(), "https://example.com");
     let own = open("127.0.0.1:0", None, tls()).await.unwrap();
     assert!(own.url().starts_with("https://localhost:"), "{}", own.url());
 }
