@@ -9,6 +9,7 @@ use hostler_proto::error::Failure;
 use hostler_proto::ids::{OrgId, UserId};
 use hostler_proto::time::UtcMillis;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::{Caller, Role, Scopes, Secret, SecretKind, Via, cookie};
@@ -47,7 +48,8 @@ pub struct Visitor {
     pub orgs: Vec<Membership>,
     /// As whom they work: in the organization they chose, with all scopes.
     pub caller: Caller,
-    /// What each form of theirs must repeat.
+    /// What each form of theirs must repeat, of the organization they work in: a form that another
+    /// tab still shows for another organization does nothing in this one.
     pub csrf: String,
     /// What their last form did, for the next page to say.
     pub said: Option<String>,
@@ -62,6 +64,8 @@ pub struct Membership {
     pub name: String,
     /// Their role in it.
     pub role: Role,
+    /// What the forms of its pages repeat.
+    csrf: String,
 }
 
 impl Visitor {
@@ -69,6 +73,12 @@ impl Visitor {
     pub fn membership(&self) -> Option<&Membership> {
         let mut orgs = self.orgs.iter();
         orgs.find(|org| org.org_id == self.caller.org_id)
+    }
+
+    /// The organization whose pages have forms with this token; none when it is no token of theirs.
+    pub(crate) fn org_of_form(&self, csrf: &str) -> Option<&Membership> {
+        let same = |org: &&Membership| org.csrf.as_bytes().ct_eq(csrf.as_bytes()).into();
+        self.orgs.iter().find(same)
     }
 }
 
@@ -135,7 +145,8 @@ pub async fn visitor(
         return Ok(None);
     };
     let orgs = store::sessions::memberships(&app.store, row.user_id).await?;
-    let orgs: Vec<Membership> = orgs.into_iter().filter_map(membership).collect();
+    let orgs = orgs.into_iter().filter_map(|org| membership(org, &secret));
+    let orgs: Vec<Membership> = orgs.collect();
     let chosen = orgs.iter().find(|org| Some(org.org_id) == row.org_id);
     let Some(chosen) = chosen.or(orgs.first()) else {
         return Ok(None);
@@ -143,6 +154,7 @@ pub async fn visitor(
     if now.since(row.last_seen_at) >= NOTE_EVERY_MS {
         note_use(app, row.id, now);
     }
+    let csrf = chosen.csrf.clone();
     let caller = Caller {
         org_id: chosen.org_id,
         user_id: row.user_id,
@@ -162,7 +174,7 @@ pub async fn visitor(
         email: row.email,
         orgs,
         caller,
-        csrf: csrf_of(&secret),
+        csrf,
         said: crate::console::flash::said(headers),
     }))
 }
@@ -184,8 +196,9 @@ pub(crate) fn is_good(row: &SessionRow, now: UtcMillis) -> bool {
     row.expires_at > now && now.since(row.last_seen_at) < IDLE_MS
 }
 
-fn membership(row: MembershipRow) -> Option<Membership> {
+fn membership(row: MembershipRow, secret: &Secret) -> Option<Membership> {
     Some(Membership {
+        csrf: csrf_of(secret, row.org_id),
         org_id: row.org_id,
         name: row.name,
         role: Role::from_word(&row.role)?,
@@ -197,9 +210,10 @@ fn presented(headers: &HeaderMap, peer: Peer) -> Option<Secret> {
     (secret.kind() == SecretKind::Session).then_some(secret)
 }
 
-fn csrf_of(secret: &Secret) -> String {
+fn csrf_of(secret: &Secret, org: OrgId) -> String {
     let mut digest = Sha256::new();
     digest.update(b"hostler csrf\0");
+    digest.update(org.0.as_bytes());
     digest.update(secret.expose().as_bytes());
     hex::encode(digest.finalize())
 }

@@ -186,6 +186,13 @@ pub(crate) fn failed(visitor: &Visitor, at: Nav, failure: &Failure) -> Response 
     };
     let body = html! {
         (problem(failure))
+        @if failure.code == ErrorCode::NotFound && visitor.orgs.len() > 1
+            && let Some(org) = visitor.membership() {
+            p.hint {
+                "You work in " (org.name) " now. What is of " a href="/organizations" { "another of your organizations" }
+                " is not seen from here."
+            }
+        }
         @if let Some((_, name, path)) = Nav::ALL.into_iter().find(|(nav, _, _)| *nav == at) {
             p { a href=(path) { "Back to " (name) } }
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::field::Field;
 use super::layout::{self, Nav, Page};
 use super::parts::{Tone, badge, post_button, table};
+use super::visit::Personal;
 use super::{Checked, SignedIn};
 use crate::App;
 use crate::auth::session::Visitor;
@@ -50,10 +51,10 @@ async fn create(State(app): State<App>, Checked { visitor, form }: Checked<Sent>
 async fn choose(
     State(app): State<App>,
     Path(id): Path<Uuid>,
-    Checked {
+    Personal {
         visitor,
         form: Nothing {},
-    }: Checked<Nothing>,
+    }: Personal<Nothing>,
 ) -> Response {
     match organizations::choose(&app, &visitor, OrgId(id)).await {
         Ok(name) => layout::redirect("/", &format!("You work in {name} now.")),

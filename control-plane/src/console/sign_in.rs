@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::field::Field;
 use super::stranger::{self, Stranger, StrangersForm};
-use super::visit::Checked;
+use super::visit::Personal;
 use super::{layout, oidc};
 use crate::App;
 use crate::auth::session;
@@ -89,10 +89,10 @@ async fn sign_out(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    Checked {
+    Personal {
         visitor,
         form: Nothing {},
-    }: Checked<Nothing>,
+    }: Personal<Nothing>,
 ) -> Response {
     match session::end(&app, &visitor, &headers, peer).await {
         Ok(cookie) => stranger::go("/sign-in", cookie),

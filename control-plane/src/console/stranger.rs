@@ -13,7 +13,8 @@ use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
-use super::{layout, visit};
+use super::layout;
+use super::visit::Sent;
 use crate::auth::cookie;
 use crate::auth::session::{self, Visitor};
 use crate::edge::Peer;
@@ -130,7 +131,8 @@ impl<T: DeserializeOwned> FromRequest<App> for StrangersForm<T> {
         if stranger.fresh.is_some() {
             return Err(without_cookie());
         }
-        let form = visit::checked_form(app, &parts, body, &stranger.token).await?;
+        let sent = Sent::take(app, parts, body).await?;
+        let form = sent.read_with(&stranger.token).await?;
         Ok(Self { stranger, form })
     }
 }

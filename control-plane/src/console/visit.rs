@@ -2,7 +2,9 @@
 //!
 //! A page asks for [`SignedIn`], a form's target for [`Checked`]: a handler without one of them is
 //! open to everybody. A form is ours when the browser does not say that it came from elsewhere
-//! (`Sec-Fetch-Site`, `Origin`) and it repeats the session's token.
+//! (`Sec-Fetch-Site`, `Origin`) and it repeats the session's token for the organization worked in. One
+//! of another organization, left open in another tab, does nothing here and says so; [`Personal`]
+//! takes those that mean the same whichever organization that is.
 
 use axum::body::Body;
 use axum::extract::rejection::FormRejection;
@@ -11,14 +13,15 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Form, RequestPartsExt as _};
+use bytes::Bytes;
 use maud::html;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 
-use super::layout;
+use super::{layout, parts};
 use crate::App;
-use crate::auth::session::{self, Visitor};
+use crate::auth::session::{self, Membership, Visitor};
 use crate::edge::{self, Peer};
 
 /// A form may hold so much, bytes: a prompt of 100,000 characters, each escaped to nine.
@@ -35,6 +38,22 @@ pub(crate) struct Checked<T> {
     pub(crate) visitor: Visitor,
     /// What it holds.
     pub(crate) form: T,
+}
+
+/// A form about its visitor alone, from one of our pages of whichever of their organizations.
+#[derive(Debug)]
+pub(crate) struct Personal<T> {
+    /// Who sent it.
+    pub(crate) visitor: Visitor,
+    /// What it holds.
+    pub(crate) form: T,
+}
+
+/// A form that was sent, before it is known whether it is ours.
+pub(super) struct Sent {
+    parts: Parts,
+    bytes: Bytes,
+    token: String,
 }
 
 #[derive(Deserialize)]
@@ -64,34 +83,70 @@ impl<T: DeserializeOwned> FromRequest<App> for Checked<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let (mut parts, body) = request.into_parts();
-        let SignedIn(visitor) = parts.extract_with_state(app).await?;
-        let form = checked_form(app, &parts, body, &visitor.csrf).await?;
+        let (visitor, sent) = sent(request, app).await?;
+        match visitor.org_of_form(&sent.token) {
+            None => Err(not_ours()),
+            Some(org) if org.org_id != visitor.caller.org_id => Err(of_another(&visitor, org)),
+            Some(_) => {
+                let form = sent.read().await?;
+                Ok(Self { visitor, form })
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Personal<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (visitor, sent) = sent(request, app).await?;
+        if visitor.org_of_form(&sent.token).is_none() {
+            return Err(not_ours());
+        }
+        let form = sent.read().await?;
         Ok(Self { visitor, form })
     }
 }
 
-/// Reads a form that must not come from elsewhere and must repeat this token.
-pub(super) async fn checked_form<T: DeserializeOwned>(
-    app: &App,
-    parts: &Parts,
-    body: Body,
-    csrf: &str,
-) -> Result<T, Response> {
-    if edge::came_from_elsewhere(app, &parts.headers) {
-        return Err(not_ours());
+impl Sent {
+    /// Takes a form that must not come from elsewhere.
+    pub(super) async fn take(app: &App, parts: Parts, body: Body) -> Result<Self, Response> {
+        if edge::came_from_elsewhere(app, &parts.headers) {
+            return Err(not_ours());
+        }
+        let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
+            .await
+            .map_err(|_longer| too_large())?;
+        let Token { csrf } = form(&parts, bytes.clone()).await?;
+        Ok(Self {
+            parts,
+            bytes,
+            token: csrf,
+        })
     }
-    let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
-        .await
-        .map_err(|_longer| too_large())?;
-    let token: Token = form(parts, bytes.clone()).await?;
-    if !bool::from(token.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
-        return Err(not_ours());
+
+    /// Reads one that repeats this token.
+    pub(super) async fn read_with<T: DeserializeOwned>(self, csrf: &str) -> Result<T, Response> {
+        if !bool::from(self.token.as_bytes().ct_eq(csrf.as_bytes())) {
+            return Err(not_ours());
+        }
+        self.read().await
     }
-    form(parts, bytes).await
+
+    async fn read<T: DeserializeOwned>(self) -> Result<T, Response> {
+        form(&self.parts, self.bytes).await
+    }
 }
 
-async fn form<T: DeserializeOwned>(parts: &Parts, bytes: bytes::Bytes) -> Result<T, Response> {
+/// A form, and the visitor whose it may be.
+async fn sent(request: Request, app: &App) -> Result<(Visitor, Sent), Response> {
+    let (mut parts, body) = request.into_parts();
+    let SignedIn(visitor) = parts.extract_with_state(app).await?;
+    let sent = Sent::take(app, parts, body).await?;
+    Ok((visitor, sent))
+}
+
+async fn form<T: DeserializeOwned>(parts: &Parts, bytes: Bytes) -> Result<T, Response> {
     let mut request = Request::new(Body::from(bytes));
     *request.method_mut() = Method::POST;
     if let Some(media) = parts.headers.get(header::CONTENT_TYPE) {
@@ -119,6 +174,21 @@ fn not_ours() -> Response {
         p { a href="/" { "Open the console" } " and fill it in again. Nothing was changed." }
     };
     layout::plain(StatusCode::FORBIDDEN, "Form refused", body)
+}
+
+/// The form of a page that another tab shows still, of an organization that is not worked in now.
+fn of_another(visitor: &Visitor, org: &Membership) -> Response {
+    let now = visitor.membership().map_or("", |org| org.name.as_str());
+    let path = format!("/organizations/{}/choose", org.org_id);
+    let body = html! {
+        p {
+            "The form is of a page of " strong { (org.name) } ", and you work in " strong { (now) }
+            " now: another tab changed that. Nothing was changed."
+        }
+        (parts::post_button(visitor, &path, &format!("Work in {}", org.name), "main"))
+        p { a href="/" { "Stay in " (now) } }
+    };
+    layout::plain(StatusCode::CONFLICT, "A form of another organization", body)
 }
 
 fn too_large() -> Response {
