@@ -58,7 +58,7 @@ pub async fn set_role(app: &App, caller: &Caller, user: UserId, role: Role) -> R
         keep_an_owner(&mut tx, caller).await?;
     }
     store::members::set_role(&mut tx, caller.org_id, user, role.word()).await?;
-    if role == Role::Member {
+    if role < before {
         store::links::take_back_by(&mut tx, caller.org_id, user, now).await?;
     }
     let detail = json!({"from": before.word(), "to": role.word()});

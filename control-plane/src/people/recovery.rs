@@ -19,7 +19,7 @@ use crate::auth::{Caller, Role, password};
 use crate::limits::Bucket;
 use crate::store::audit::NewEntry;
 use crate::store::links::LinkRow;
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError};
 use crate::{App, clock};
 
 /// Makes a recovery link for a member, which is shown this once. An earlier one ends.
@@ -30,7 +30,9 @@ pub async fn make(app: &App, caller: &Caller, user: UserId) -> Result<String, Fa
             .hint("change your own password under Settings > Profile"));
     }
     let member = members::get(app, caller, user).await?;
-    manages_all_of(app, caller, user).await?;
+    if !manages_all_of(app, caller.user_id, user).await? {
+        return Err(not_all_managed());
+    }
     let now = clock::wall();
     let (secret, mut link) = links::mint(LinkKind::Recovery, caller.org_id, now);
     link.user_id = Some(user);
@@ -121,12 +123,20 @@ pub async fn complete(
     if orgs.is_empty() {
         return Err(gone().into());
     }
+    if let Some(maker) = link.created_by {
+        // They may have risen, or joined another organization, since it was made.
+        if !manages_all_of(app, maker, user).await? {
+            return Err(over().into());
+        }
+    }
     let phc = app.passwords.hash(new).await?;
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     links::spend(&mut tx, LinkKind::Recovery, link, now).await?;
     store::passwords::set(&mut tx, user, &phc, now).await?;
-    store::links::take_back_of_user(&mut tx, user, LinkKind::Recovery.word(), now).await?;
+    for kind in [LinkKind::Recovery, LinkKind::Setup] {
+        store::links::take_back_of_user(&mut tx, user, kind.word(), now).await?;
+    }
     let (headers, peer) = (browser.headers, browser.peer);
     let (id, cookie) = session::begin_in(&mut tx, user, None, headers, peer).await?;
     let ended = store::sessions::delete_of_user(&mut tx, user, Some(id)).await?;
@@ -148,23 +158,31 @@ pub async fn complete(
     Ok(cookie)
 }
 
-/// Refuses unless the caller manages the person in each of their organizations.
-async fn manages_all_of(app: &App, caller: &Caller, user: UserId) -> Result<(), Failure> {
-    let mine = store::sessions::memberships(&app.store, caller.user_id).await?;
+/// Whether the maker of a link manages the person in each of their organizations.
+async fn manages_all_of(app: &App, maker: UserId, user: UserId) -> Result<bool, StoreError> {
+    let mine = store::sessions::memberships(&app.store, maker).await?;
     let theirs = store::sessions::memberships(&app.store, user).await?;
     let role = |word: &str| Role::from_word(word).unwrap_or(Role::Member);
-    let managed = theirs.iter().all(|their| {
+    Ok(theirs.iter().all(|their| {
         let my = mine.iter().find(|my| my.org_id == their.org_id);
         my.is_some_and(|my| members::may_manage(role(&my.role), role(&their.role)))
-    });
-    if managed {
-        return Ok(());
-    }
-    Err(Failure::new(
+    }))
+}
+
+fn not_all_managed() -> Failure {
+    Failure::new(
         ErrorCode::Forbidden,
         "this member also belongs to an organization that you do not manage, or has a role above yours",
     )
-    .hint("an owner can do it, or whoever runs the server, with `hostler recover EMAIL`"))
+    .hint("an owner can do it, or whoever runs the server, with `hostler recover EMAIL`")
+}
+
+fn over() -> Failure {
+    Failure::new(
+        ErrorCode::NotFound,
+        "whoever made this link may not let you in any more",
+    )
+    .hint("ask an owner of your organization, or whoever runs the server, for another")
 }
 
 fn gone() -> Failure {

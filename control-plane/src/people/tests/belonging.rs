@@ -1,45 +1,10 @@
 //! Members, invitations, organizations, profile and recovery, as browsers use and misuse them.
 
-use hostler_proto::ids::{OrgId, UserId};
 use uuid::Uuid;
 
 use super::*;
 use crate::auth::{Role, SecretKind, mint};
 use crate::tests::{add_host, add_org, daily};
-
-async fn owner(catalog: &Catalog) -> Browser {
-    let caller = &catalog.caller;
-    Browser::signed_in(&catalog.app, caller.user_id, caller.org_id).await
-}
-
-async fn person(catalog: &Catalog, email: &str, role: &str) -> (UserId, Browser) {
-    let org = catalog.caller.org_id;
-    let user = add_person(&catalog.app, org, email, role).await;
-    (user, Browser::signed_in(&catalog.app, user, org).await)
-}
-
-async fn role_of(app: &App, org: OrgId, user: UserId) -> Option<String> {
-    let members = store::members::list(&app.store, org).await.unwrap();
-    let found = members.into_iter().find(|member| member.user_id == user);
-    found.map(|member| member.role)
-}
-
-/// The link in a page's copy box, as a path.
-#[track_caller]
-fn shown_link(page: &Page) -> String {
-    let (_, rest) = page
-        .text
-        .split_once("http://127.0.0.1:1/")
-        .unwrap_or_else(|| panic!("no link in {}", page.text));
-    format!("/{}", rest.split(['<', '"']).next().unwrap())
-}
-
-async fn invitation(browser: &mut Browser, email: &str, role: &str) -> String {
-    let fields = [("email", email), ("role", role)];
-    let page = browser.post("/settings/members/invite", &fields).await;
-    assert_eq!(page.status, 200, "{}", page.text);
-    shown_link(&page)
-}
 
 #[tokio::test]
 async fn an_invited_person_makes_an_account_and_belongs() {
@@ -503,6 +468,7 @@ async fn a_person_works_in_one_of_several_organizations() {
     assert!(page.text.contains("value=\"Second\""), "{}", page.text);
     let choose = format!("/organizations/{}/choose", catalog.caller.org_id);
     assert_eq!(boss.post(&choose, &[]).await.status, 303);
+    boss.get("/settings/organization").await;
     assert_eq!(
         boss.post("/settings/organization", &[("name", "Renamed")])
             .await
