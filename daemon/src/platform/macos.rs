@@ -12,8 +12,15 @@ use super::{ProcessFacts, is_alive};
 
 /// Milliseconds counting time asleep and not counting it. On macOS `CLOCK_MONOTONIC` goes on
 /// during sleep and `CLOCK_UPTIME_RAW` does not, see clock_gettime(3).
+#[expect(unsafe_code, reason = "rustix does not know this clock of macOS")]
 pub fn suspend_aware_clocks_ms() -> (u64, u64) {
-    (clock_ms(ClockId::Monotonic), clock_ms(ClockId::UptimeRaw))
+    const CLOCK_UPTIME_RAW: u32 = 8;
+    unsafe extern "C" {
+        fn clock_gettime_nsec_np(clock: u32) -> u64;
+    }
+    // SAFETY: it takes and returns numbers; 0 says that it does not know the clock.
+    let awake = unsafe { clock_gettime_nsec_np(CLOCK_UPTIME_RAW) };
+    (clock_ms(ClockId::Monotonic), awake / 1_000_000)
 }
 
 /// Programs that open an address in the person's browser, each tried in turn (`open(1)`).
