@@ -37,6 +37,8 @@ pub struct Limits {
     pub reach: Reach,
     /// Most bytes of the answer's body.
     pub most_bytes: usize,
+    /// For the name, the connection and TLS.
+    pub reached_within: Duration,
     /// For everything from the name to the last byte.
     pub within: Duration,
 }

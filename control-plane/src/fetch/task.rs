@@ -1,4 +1,5 @@
-//! The connection of one fetch: name, socket, TLS, request, answer, all within one deadline.
+//! The connection of one fetch: name, socket, TLS, request, answer, all within one deadline,
+//! the first three within a shorter one.
 //!
 //! The deadline covers every step, and dropping the future closes the connection. What may be
 //! reached was decided by the [`Target`]; this asks it for each address a name leads to.
@@ -40,12 +41,14 @@ pub(super) async fn exchange(
     request: Request<Vec<u8>>,
     limits: Limits,
 ) -> Result<Response<Vec<u8>>, FetchError> {
-    let until = Instant::from_std(clock::monotonic()) + limits.within;
+    let begun = Instant::from_std(clock::monotonic());
+    let until = begun + limits.within;
     let no_sign = |_| {
         let source = io::Error::from(io::ErrorKind::TimedOut);
         Err(unreachable(&target, source))
     };
-    let connected = timeout_at(until, connect(&target)).await;
+    let reached_until = begun + limits.reached_within.min(limits.within);
+    let connected = timeout_at(reached_until, connect(&target)).await;
     let stream = connected.unwrap_or_else(no_sign)?;
     timeout_at(until, ask(&target, stream, request, limits.most_bytes))
         .await

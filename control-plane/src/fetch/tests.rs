@@ -12,6 +12,7 @@ use super::{FetchError, Limits, Reach, Target, send};
 const LIMITS: Limits = Limits {
     reach: Reach::PublicOrLoopback,
     most_bytes: 100,
+    reached_within: Duration::from_secs(5),
     within: Duration::from_secs(5),
 };
 

@@ -325,6 +325,7 @@ async fn ask(request: HttpRequest) -> Result<HttpResponse, FetchError> {
     let limits = Limits {
         reach: Reach::Anywhere,
         most_bytes: MOST_BYTES,
+        reached_within: WITHIN,
         within: WITHIN,
     };
     fetch::send(request, limits).await

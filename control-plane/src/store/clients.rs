@@ -10,7 +10,7 @@ use super::{Store, StoreError, Tx};
 pub struct ClientRow {
     /// What it calls itself in a request: an id of ours, or the address of its document.
     pub id: String,
-    /// `registered` or `document`.
+    /// `registered`, `document`, or `unreachable` for a document that nobody served.
     pub kind: String,
     /// What people are told it is.
     pub name: String,
@@ -27,7 +27,7 @@ pub async fn put(tx: &mut Tx, client: &ClientRow) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO oauth_clients (id, kind, name, redirect_uris, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
-         name = excluded.name, redirect_uris = excluded.redirect_uris, \
+         kind = excluded.kind, name = excluded.name, redirect_uris = excluded.redirect_uris, \
          expires_at = excluded.expires_at",
     )
     .bind(&client.id)

@@ -100,18 +100,17 @@ pub(crate) async fn find(
         return Ok(Client::built_in());
     }
     let known = store::clients::by_id(&app.store, id, now).await?;
-    if let Some(row) = known {
-        let kind = if is_address(id) {
-            Kind::Document
-        } else {
-            Kind::Registered
-        };
-        return Ok(Client {
-            id: row.id,
-            kind,
-            name: row.name,
-            redirect_uris: row.redirect_uris,
-        });
+    match known {
+        Some(row) if is_address(id) => return Ok(document::kept(row)?),
+        Some(row) => {
+            return Ok(Client {
+                id: row.id,
+                kind: Kind::Registered,
+                name: row.name,
+                redirect_uris: row.redirect_uris,
+            });
+        }
+        None => {}
     }
     if !is_address(id) || !app.server.oauth.documents {
         return Err(ClientError::Unknown);

@@ -3,7 +3,8 @@
 //!
 //! The address was chosen by a stranger, so it is fetched through the address filter, without
 //! redirects, within 5 s and 5 KiB. The document must name its own address. What was read is kept
-//! for ten minutes.
+//! for ten minutes; that nobody was there for five, so that a server without the internet waits once
+//! and not at every step of a sign-in.
 
 use std::time::Duration;
 
@@ -28,8 +29,20 @@ const MOST_BYTES: usize = 5 << 10;
 /// For everything from the name to the last byte.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// For the name, the connection and TLS: longer waits find nobody.
+const REACHED_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long a reading is kept, milliseconds.
 const KEPT_MS: i64 = 10 * 60_000;
+
+/// How long it is kept that nobody was there, milliseconds.
+const AWAY_MS: i64 = 5 * 60_000;
+
+/// What the catalog calls a client whose document was read.
+const READ: &str = "document";
+
+/// What it calls one at whose document's address nobody was.
+const AWAY: &str = "unreachable";
 
 /// Longest address, bytes.
 const MOST_ADDRESS_BYTES: usize = 2048;
@@ -49,6 +62,9 @@ pub(crate) enum DocumentError {
     /// It could not be fetched.
     #[error("the client's metadata document could not be fetched: {0}")]
     Fetch(#[from] FetchError),
+    /// Nobody was there a moment ago.
+    #[error("the client's metadata document could not be fetched: {0} cannot be reached")]
+    Away(String),
     /// It was fetched and is not one.
     #[error("the client's metadata document cannot be used: {0}")]
     Content(String),
@@ -61,6 +77,7 @@ impl DocumentError {
     /// Whether nobody was there: nothing is known against the document.
     pub(super) fn is_out_of_reach(&self) -> bool {
         match self {
+            Self::Away(_) => true,
             // TLS that does not stand is an answer.
             Self::Fetch(FetchError::Unreachable { source, .. }) => {
                 source.kind() != std::io::ErrorKind::InvalidData
@@ -92,7 +109,7 @@ struct Document {
     token_endpoint_auth_method: Option<String>,
 }
 
-/// Fetches the document of a client and keeps what it says.
+/// Fetches the document of a client and keeps what it says, or that nobody was there.
 pub(super) async fn read(
     app: &App,
     id: &str,
@@ -103,20 +120,48 @@ pub(super) async fn read(
     check_id(id, loopback).map_err(DocumentError::Id)?;
     let key = address_key(peer.address);
     app.limits.take(Bucket::MetadataFetch, &key, now)?;
-    let body = fetched(id, loopback).await?;
-    let client = understood(id, &body).map_err(DocumentError::Content)?;
+    let read = match fetched(id, loopback).await {
+        Ok(body) => understood(id, &body).map_err(DocumentError::Content),
+        Err(error) => Err(error),
+    };
     let row = ClientRow {
-        id: client.id.clone(),
-        kind: "document".to_owned(),
-        name: client.name.clone(),
-        redirect_uris: client.redirect_uris.clone(),
+        id: id.to_owned(),
+        kind: READ.to_owned(),
+        name: redirect::shown(id),
+        redirect_uris: Vec::new(),
         created_at: now,
         expires_at: now.plus_ms(KEPT_MS),
+    };
+    let row = match &read {
+        Ok(client) => ClientRow {
+            name: client.name.clone(),
+            redirect_uris: client.redirect_uris.clone(),
+            ..row
+        },
+        Err(error) if error.is_out_of_reach() => ClientRow {
+            kind: AWAY.to_owned(),
+            expires_at: now.plus_ms(AWAY_MS),
+            ..row
+        },
+        Err(_) => return read,
     };
     let mut tx = app.store.begin().await?;
     clients::put(&mut tx, &row).await?;
     app.store.commit(tx).await?;
-    Ok(client)
+    read
+}
+
+/// The client as its document said lately.
+pub(super) fn kept(row: ClientRow) -> Result<Client, DocumentError> {
+    if row.kind == AWAY {
+        return Err(DocumentError::Away(row.name));
+    }
+    Ok(Client {
+        id: row.id,
+        kind: Kind::Document,
+        name: row.name,
+        redirect_uris: row.redirect_uris,
+    })
 }
 
 async fn fetched(id: &str, loopback: bool) -> Result<Vec<u8>, DocumentError> {
@@ -133,6 +178,7 @@ async fn fetched(id: &str, loopback: bool) -> Result<Vec<u8>, DocumentError> {
             Reach::Public
         },
         most_bytes: MOST_BYTES,
+        reached_within: REACHED_WITHIN,
         within: WITHIN,
     };
     let answer = fetch::send(request, limits).await?;

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::{Pair, Site};
 use crate::config::OAuth;
+use crate::store::clients;
 
 const DEVELOPMENT: fn() -> OAuth = || OAuth {
     loopback_documents: true,
@@ -207,4 +208,22 @@ async fn without_the_internet_a_program_on_this_machine_is_connected_unvouched()
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
     assert!(page.body.contains("cannot be reached"), "{}", page.body);
     assert_eq!(page.header(header::LOCATION), "");
+}
+
+/// More often than documents are fetched for one address: only the first sign-in waits for nobody.
+#[tokio::test]
+async fn that_nobody_is_there_is_not_found_out_at_every_step() {
+    let site = Site::with(DEVELOPMENT()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = listener.local_addr().unwrap();
+    drop(listener);
+    let client = format!("http://{nobody}/client.json");
+    for _ in 0..30 {
+        let page = site.authorize(&client, &[]).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        assert!(page.body.contains("cannot reach to ask"), "{}", page.body);
+    }
+    let later = crate::clock::wall().plus_ms(6 * 60_000);
+    let known = clients::by_id(&site.app.store, &client, later).await;
+    assert_eq!(known.unwrap(), None, "it is asked again after a while");
 }
