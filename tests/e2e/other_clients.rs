@@ -1,17 +1,17 @@
 //! Codex, opencode and Gemini CLI, each with its own dialect of the protocol: each is configured as
 //! its users do it, lists the tools, calls one and hands the result to its (scripted) model.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::json;
 
-use crate::harness::{Ended, Home, Model, Service, client, codex_settings, secs};
+use crate::harness::{Ended, Home, client, codex_settings, host_model, says_the_host, secs};
 
 #[test]
 fn codex_calls_a_tool() {
     let home = Home::new();
     let up = home.up();
-    let model = model(&home);
+    let model = host_model(&home);
     let folder = home.user().join(".codex");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.toml"), codex_settings(&model)).unwrap();
@@ -45,7 +45,7 @@ fn codex_calls_a_tool() {
 fn opencode_calls_a_tool() {
     let home = Home::new();
     let up = home.up();
-    let model = model(&home);
+    let model = host_model(&home);
     let folder = home.user().join(".config/opencode");
     fs::create_dir_all(&folder).unwrap();
     let headers = json!({"Authorization": format!("Bearer {}", up.key)});
@@ -73,7 +73,7 @@ fn opencode_calls_a_tool() {
 fn gemini_calls_a_tool() {
     let home = Home::new();
     let up = home.up();
-    let model = model(&home);
+    let model = host_model(&home);
     let folder = home.user().join(".gemini");
     fs::create_dir_all(&folder).unwrap();
     let settings = json!({
@@ -116,20 +116,4 @@ fn gemini_calls_a_tool() {
         "Which hosts are there?",
     ];
     says_the_host(&up, &model, gemini(&ask));
-}
-
-fn model(home: &Home) -> Model {
-    let steps =
-        json!([{"tool": "hosts_list", "input": {}}, {"text": "{{0.hosts.0.name}} is there"}]);
-    Model::start(home, "model", &steps)
-}
-
-/// The client called the tool and said what its model made of the result.
-#[track_caller]
-fn says_the_host(up: &Service, model: &Model, command: Command) {
-    let ended = Ended::of(command, secs(120));
-    let expected = format!("{} is there", up.mcp().host()["name"].as_str().unwrap());
-    let shown = || format!("{ended:?}\n{:#?}", model.requests());
-    assert_eq!(ended.code, Some(0), "{}", shown());
-    assert!(ended.stdout.contains(&expected), "{}", shown());
 }

@@ -35,7 +35,10 @@ pub(crate) fn client_folder() -> PathBuf {
     cache.unwrap_or_else(default).join("bin")
 }
 
-/// What keeps Claude Code on this machine and quick.
+/// What keeps Claude Code on this machine and quick. Asked by `-p`, it waits for servers that were
+/// added to its configuration 2 s before its model's first turn, and then goes on without their
+/// tools; one of its processes that finds another refreshing a token looks again only after 1 to 2 s.
+/// So it is told to wait for them.
 pub(crate) fn claude_environment(model: &Model) -> Vec<(&'static str, String)> {
     let fixed = [
         ("DISABLE_TELEMETRY", "1"),
@@ -43,6 +46,7 @@ pub(crate) fn claude_environment(model: &Model) -> Vec<(&'static str, String)> {
         ("DISABLE_AUTOUPDATER", "1"),
         ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         ("CLAUDE_CODE_MAX_RETRIES", "0"),
+        ("CLAUDE_CODE_MCP_STARTUP_WAIT_MS", "100000"),
         ("ENABLE_TOOL_SEARCH", "false"),
         ("ANTHROPIC_API_KEY", "dummy"),
     ];
@@ -65,6 +69,24 @@ pub(crate) fn codex_settings(model: &Model) -> String {
          request_max_retries = 0\nstream_max_retries = 0\n",
         model.url
     )
+}
+
+/// A model that asks which hosts there are, and says so.
+#[track_caller]
+pub(crate) fn host_model(home: &Home) -> Model {
+    let steps =
+        json!([{"tool": "hosts_list", "input": {}}, {"text": "{{0.hosts.0.name}} is there"}]);
+    Model::start(home, "model", &steps)
+}
+
+/// The client called the tool and said what that model made of the result.
+#[track_caller]
+pub(crate) fn says_the_host(up: &Service, model: &Model, command: Command) {
+    let ended = Ended::of(command, secs(120));
+    let expected = format!("{} is there", up.mcp().host()["name"].as_str().unwrap());
+    let shown = || format!("{ended:?}\n{:#?}", model.requests());
+    assert_eq!(ended.code, Some(0), "{}", shown());
+    assert!(ended.stdout.contains(&expected), "{}", shown());
 }
 
 /// Asks Claude Code one thing, with the tools of `service` allowed; gives its JSON answer.

@@ -25,7 +25,10 @@ mod wait;
 
 pub(crate) use agents::{set_run_environment, settle_agent, wait_for_agent};
 pub(crate) use browser::{Browser, Theme};
-pub(crate) use clients::{ask_claude, claude_environment, client, client_folder, codex_settings};
+pub(crate) use clients::{
+    ask_claude, claude_environment, client, client_folder, codex_settings, host_model,
+    says_the_host,
+};
 pub(crate) use cutter::Cutter;
 pub(crate) use home::{Home, free_port};
 pub(crate) use http::Http;
