@@ -87,7 +87,7 @@ pub(crate) fn saved(home: &Path, url: Option<&str>) -> Result<Access, Failure> {
             }
         }
         Some(tokens) => Ok(of_tokens(&entry.url, tokens)),
-        None => of_key(entry).ok_or_else(|| nothing_for(home, url)),
+        None => of_key(entry).ok_or_else(|| nothing_for(home, Some(&entry.url))),
     }
 }
 

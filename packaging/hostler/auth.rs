@@ -92,7 +92,10 @@ pub(crate) fn refresh(session: &Session) -> Result<ExitCode, Failure> {
         } else {
             "This machine is not signed in."
         };
-        return Err(Failure::unauthorized(words).hint("Run `hostler login URL` to sign in."));
+        let url = entry.map_or("URL", |entry| entry.url.as_str());
+        return Err(
+            Failure::unauthorized(words).hint(format!("Run `hostler login {url}` to sign in."))
+        );
     };
     access::renew(&home, &Server::new(url), url, Why::Wanted)
         .map_err(access::NotRenewed::failure)?;

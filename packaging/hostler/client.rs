@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use ureq::Body;
 use ureq::http::Response;
+use ureq::{Agent, Body, RequestBuilder};
 
 use crate::access::{self, Access, Source};
 use crate::credentials::Saved;
@@ -141,10 +141,9 @@ impl Session {
         progress: Option<&mut Progress>,
     ) -> Result<Value, Failure> {
         let body = call_body(tool, arguments, progress.is_some()).to_string();
-        let response = with_renewal(&self.access(None)?, |access| {
-            agent()
-                .post(format!("{}/mcp", access.url))
-                .header("authorization", format!("Bearer {}", access.bearer))
+        let access = self.access(None)?;
+        let response = with_renewal(&access, |access| {
+            signed(access, Agent::post, "/mcp")
                 .header("accept", "application/json, text/event-stream")
                 .header("content-type", "application/json")
                 .header("mcp-protocol-version", PROTOCOL)
@@ -162,29 +161,20 @@ impl Session {
         if streamed {
             answer_of_stream(reader, progress)
         } else {
-            answer_of_json(reader, status)
+            answer_of_json(&access.url, reader, status)
         }
     }
 }
 
 /// `GET` of a JSON answer.
 pub(crate) fn get(access: &Access, path: &str) -> Result<Value, Failure> {
-    let response = with_renewal(access, |access| {
-        agent()
-            .get(format!("{}{path}", access.url))
-            .header("authorization", format!("Bearer {}", access.bearer))
-            .call()
-    })?;
-    json_of(&access.url, response)
+    json_of(&access.url, got(access, path)?)
 }
 
 /// `POST` without a body, for a JSON answer.
 pub(crate) fn post(access: &Access, path: &str) -> Result<Value, Failure> {
     let response = with_renewal(access, |access| {
-        agent()
-            .post(format!("{}{path}", access.url))
-            .header("authorization", format!("Bearer {}", access.bearer))
-            .send_empty()
+        signed(access, Agent::post, path).send_empty()
     })?;
     json_of(&access.url, response)
 }
@@ -192,9 +182,7 @@ pub(crate) fn post(access: &Access, path: &str) -> Result<Value, Failure> {
 /// `POST` of JSON, for a JSON answer.
 pub(crate) fn post_json(access: &Access, path: &str, body: &Value) -> Result<Value, Failure> {
     let response = with_renewal(access, |access| {
-        agent()
-            .post(format!("{}{path}", access.url))
-            .header("authorization", format!("Bearer {}", access.bearer))
+        signed(access, Agent::post, path)
             .header("content-type", "application/json")
             .send(body.to_string())
     })?;
@@ -203,23 +191,13 @@ pub(crate) fn post_json(access: &Access, path: &str, body: &Value) -> Result<Val
 
 /// `DELETE`, for a JSON answer.
 pub(crate) fn delete(access: &Access, path: &str) -> Result<Value, Failure> {
-    let response = with_renewal(access, |access| {
-        agent()
-            .delete(format!("{}{path}", access.url))
-            .header("authorization", format!("Bearer {}", access.bearer))
-            .call()
-    })?;
+    let response = with_renewal(access, |access| signed(access, Agent::delete, path).call())?;
     json_of(&access.url, response)
 }
 
 /// `GET` of a file of any size, copied to standard output as it comes.
 pub(crate) fn copy(access: &Access, path: &str) -> Result<(), Failure> {
-    let response = with_renewal(access, |access| {
-        agent()
-            .get(format!("{}{path}", access.url))
-            .header("authorization", format!("Bearer {}", access.bearer))
-            .call()
-    })?;
+    let response = got(access, path)?;
     if !response.status().is_success() {
         return json_of(&access.url, response).map(|_| ());
     }
@@ -249,6 +227,20 @@ pub(crate) fn path_part(text: &str) -> String {
 /// The base URL of a control plane as it is saved: secrets go over TLS, or stay on this machine.
 pub(crate) fn address(url: &str) -> Result<String, Failure> {
     hostler_daemon::address(url).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn got(access: &Access, path: &str) -> Result<Response<Body>, Failure> {
+    with_renewal(access, |access| signed(access, Agent::get, path).call())
+}
+
+/// A request to the control plane that carries the credential.
+fn signed<B>(
+    access: &Access,
+    begin: impl FnOnce(&Agent, String) -> RequestBuilder<B>,
+    path: &str,
+) -> RequestBuilder<B> {
+    begin(&agent(), format!("{}{path}", access.url))
+        .header("authorization", format!("Bearer {}", access.bearer))
 }
 
 /// Asks; after a 401 the credential is renewed and the question repeated, once.
@@ -285,16 +277,25 @@ fn json_of(url: &str, mut response: Response<Body>) -> Result<Value, Failure> {
     if answer["code"].is_string() {
         return Err(Failure::of_tool(&answer));
     }
-    Err(Failure::new(format!(
-        "{url} answered {}: {}",
-        status.as_u16(),
-        text.trim()
-    )))
+    Err(no_answer(url, status.as_u16(), &text))
+}
+
+/// The failure of an answer that is none of a control plane's: it is going down just then, or
+/// something in front of it answers in its place.
+fn no_answer(url: &str, status: u16, text: &str) -> Failure {
+    let words = text.lines().next().unwrap_or_default();
+    let words: String = words.trim().chars().take(100).collect();
+    let said = format!("{url} answered {status} ({words}), not as a Hostler control plane does.");
+    if status >= 500 {
+        return Failure::unreachable(said)
+            .hint("Try again in a moment; if it lasts, look at what answers there.");
+    }
+    Failure::new(said).hint("Check the address: --server (HOSTLER_URL) names another.")
 }
 
 /// The HTTP agent all of the program's own calls use.
-pub(crate) fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
+fn agent() -> Agent {
+    Agent::config_builder()
         .http_status_as_error(false)
         .tls_config(hostler_daemon::tls_roots())
         .timeout_connect(Some(Duration::from_secs(5)))
@@ -326,7 +327,7 @@ fn call_body(tool: &str, arguments: &Value, progress: bool) -> Value {
     })
 }
 
-fn answer_of_json(mut reader: impl Read, status: u16) -> Result<Value, Failure> {
+fn answer_of_json(url: &str, mut reader: impl Read, status: u16) -> Result<Value, Failure> {
     let mut text = String::new();
     reader
         .read_to_string(&mut text)
@@ -336,10 +337,7 @@ fn answer_of_json(mut reader: impl Read, status: u16) -> Result<Value, Failure> 
             Err(forbidden(&refusal))
         }
         Ok(message) => result_of(&message),
-        Err(_) => Err(Failure::new(format!(
-            "The control plane answered {status}: {}",
-            text.trim()
-        ))),
+        Err(_) => Err(no_answer(url, status, &text)),
     }
 }
 
@@ -422,6 +420,16 @@ mod tests {
     #[test]
     fn a_stream_cut_short_is_a_failure() {
         assert!(answer_of_stream(&b"data: {\"method\":\"x\"}\n"[..], None).is_err());
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_may_pass_when_it_is_a_server_error() {
+        for (status, may_pass) in [(404, false), (500, true), (502, true), (503, true)] {
+            let page = "<html>\n<p>long story</p>".as_bytes();
+            let failure = answer_of_json("http://a.example", page, status).unwrap_err();
+            assert_eq!(failure.may_pass(), may_pass, "{status}");
+            assert!(!failure.to_string().contains("long story"), "{failure}");
+        }
     }
 
     #[test]

@@ -189,9 +189,9 @@ fn wait(server: &Server, url: &str, device: &Device) -> Result<Granted, Failure>
             Ok(Poll::Granted(granted)) => return Ok(granted),
             Ok(Poll::Wait(next)) => interval = next,
             Err(Denied::Refused { code, .. }) if code == "access_denied" => {
-                return Err(Failure::unauthorized(format!(
-                    "The sign-in at {url} was turned down in the browser."
-                )));
+                let words = format!("The sign-in at {url} was turned down in the browser.");
+                let again = format!("If that was a mistake, run `hostler login {url}` again.");
+                return Err(Failure::unauthorized(words).hint(again));
             }
             Err(Denied::Refused { code, .. }) if code == "expired_token" => break,
             Err(denied) => return Err(denied.told("sign this machine in", url)),
