@@ -3,6 +3,10 @@
 //! Two forms each: by the address alone, where the client signs in through the browser (OAuth), and
 //! with an API key, for machines without one. Texts only: nothing is asked of anybody.
 
+use url::Url;
+
+use crate::auth::oauth::address::is_loopback;
+
 /// One client and how it is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -42,7 +46,7 @@ pub fn clients(mcp_url: &str, key: &str) -> Vec<Client> {
 }
 
 fn claude(url: &str, key: &str) -> Client {
-    let add = format!("claude mcp add --transport http hostler {url}");
+    let add = format!("claude mcp add --scope user --transport http hostler {url}");
     Client {
         id: "claude",
         title: "Claude Code",
@@ -63,9 +67,10 @@ fn codex(url: &str, key: &str) -> Client {
             add.clone(),
             "It opens the browser by itself; later: codex mcp login hostler.",
         ),
-        api_key: command(format!(
-            "export HOSTLER_API_KEY={key}\n{add} --bearer-token-env-var HOSTLER_API_KEY"
-        )),
+        api_key: shell(
+            format!("export HOSTLER_API_KEY={key}\n{add} --bearer-token-env-var HOSTLER_API_KEY"),
+            "Codex reads the variable whenever it starts: put the first line into your shell's profile.",
+        ),
     }
 }
 
@@ -80,16 +85,17 @@ fn gemini(url: &str, key: &str) -> Client {
 }
 
 fn opencode(url: &str, key: &str) -> Client {
+    let at = "~/.config/opencode/opencode.json";
     Client {
         id: "opencode",
         title: "opencode",
         oauth: file(
-            "opencode.json",
+            at,
             format!(r#"{{"mcp": {{"hostler": {{"type": "remote", "url": "{url}"}}}}}}"#),
             Some("Then: opencode mcp auth hostler."),
         ),
         api_key: file(
-            "opencode.json",
+            at,
             format!(
                 r#"{{"mcp": {{"hostler": {{"type": "remote", "url": "{url}", "oauth": false, "headers": {{"Authorization": "Bearer {key}"}}}}}}}}"#
             ),
@@ -140,20 +146,24 @@ fn amp(url: &str, key: &str) -> Client {
 
 fn claude_desktop(url: &str, key: &str) -> Client {
     let at = "claude_desktop_config.json";
+    // mcp-remote takes plain HTTP for this machine alone, unless it is told.
+    let open = url.starts_with("http://") && !Url::parse(url).is_ok_and(|url| is_loopback(&url));
+    let args = format!(
+        r#""-y", "mcp-remote", "{url}"{}"#,
+        if open { r#", "--allow-http""# } else { "" }
+    );
     Client {
         id: "claude-desktop",
         title: "Claude Desktop (needs Node.js)",
         oauth: file(
             at,
-            format!(
-                r#"{{"mcpServers": {{"hostler": {{"command": "npx", "args": ["-y", "mcp-remote", "{url}"]}}}}}}"#
-            ),
+            format!(r#"{{"mcpServers": {{"hostler": {{"command": "npx", "args": [{args}]}}}}}}"#),
             Some("It opens the browser when it next starts."),
         ),
         api_key: file(
             at,
             format!(
-                r#"{{"mcpServers": {{"hostler": {{"command": "npx", "args": ["-y", "mcp-remote", "{url}", "--header", "Authorization:${{AUTH}}"], "env": {{"AUTH": "Bearer {key}"}}}}}}}}"#
+                r#"{{"mcpServers": {{"hostler": {{"command": "npx", "args": [{args}, "--header", "Authorization:${{AUTH}}"], "env": {{"AUTH": "Bearer {key}"}}}}}}}}"#
             ),
             None,
         ),
@@ -186,6 +196,18 @@ fn file(name: &'static str, text: String, then: Option<&'static str>) -> Paste {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bridge_is_told_about_plain_http_elsewhere() {
+        for (url, told) in [
+            ("http://127.0.0.1:4880/mcp", false),
+            ("https://a.example/mcp", false),
+            ("http://box.lan:4880/mcp", true),
+        ] {
+            let client = claude_desktop(url, "k");
+            assert_eq!(client.oauth.text.contains("--allow-http"), told, "{url}");
+        }
+    }
 
     #[test]
     fn files_are_json_and_only_the_second_form_holds_a_key() {

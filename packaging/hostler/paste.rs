@@ -48,8 +48,19 @@ fn key_to_show(access: &Access) -> Result<String, Failure> {
     }
 }
 
+/// What `up` says of it at the first start: the two clients most people have.
+pub(crate) fn commonest(mcp_url: &str, key: &str) -> String {
+    let mut lines = vec!["Connect a client, which then signs in through the browser:".to_owned()];
+    for client in clients(mcp_url, key).iter().take(2) {
+        lines.push(format!("  {}", client.title));
+        lines.extend(client.oauth.text.lines().map(|line| format!("    {line}")));
+    }
+    lines.push("Others, and any of them without a browser: hostler connect\n".to_owned());
+    lines.join("\n")
+}
+
 /// A client's two forms, indented for the terminal.
-pub(crate) fn render(client: &Client) -> String {
+fn render(client: &Client) -> String {
     let mut lines = vec![client.title.to_owned()];
     lines.extend(form("sign in through the browser", &client.oauth));
     lines.extend(form("or with an API key", &client.api_key));

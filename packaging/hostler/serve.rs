@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hostler_control_plane::{Config, ControlPlane, connect};
+use hostler_control_plane::{Config, ControlPlane};
 use hostler_daemon::config::Layout;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -238,16 +238,11 @@ async fn introduce(home: &Path, plane: &ControlPlane) -> Result<(), Failure> {
         oauth: None,
     };
     credentials::change(home, |saved| saved.put_first(entry))?;
-    output::line(&format!("  API key  {key}"))?;
     output::line(&format!(
-        "           (shown once; the commands on this machine find it in {})\n",
+        "  API key  {key}\n           (shown once; the commands on this machine find it in {})\n",
         file.display()
     ))?;
-    output::line("Connect your client (`hostler connect` shows this again):\n")?;
-    for client in connect::clients(&mcp_url, key) {
-        output::line(&paste::render(&client))?;
-    }
-    Ok(())
+    output::line(&paste::commonest(&mcp_url, key))
 }
 
 /// The key of the first start; a new one when the file that held it is gone, because the catalog

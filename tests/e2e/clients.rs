@@ -6,32 +6,9 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 use crate::harness::{
-    Ended, Home, Model, Repo, ask_claude, claude_environment, client_folder, git, secs,
-    set_run_environment, wait_for_agent, yearly,
+    Home, Model, Repo, ask_claude, claude_environment, client_folder, git, set_run_environment,
+    wait_for_agent, yearly,
 };
-
-#[test]
-fn claude_code_connects_by_the_line_up_prints() {
-    let home = Home::new();
-    let up = home.up();
-    let shown = up.program.stdout();
-    let mut lines = shown.lines().map(str::trim);
-    let line = lines
-        .find(|line| line.starts_with("claude mcp add") && line.contains("--header"))
-        .expect(&shown);
-    let model = Model::start(&home, "unused", &json!([]));
-    let shell = |line: &str| {
-        let mut command = home.command("sh");
-        command.args(["-lc", line]).envs(claude_environment(&model));
-        Ended::of(command, secs(60)).ok()
-    };
-    shell(line);
-    let listed = shell("claude mcp list");
-    assert!(
-        listed.contains("hostler") && listed.contains("Connected"),
-        "{listed}"
-    );
-}
 
 #[test]
 fn claude_code_does_the_main_job() {

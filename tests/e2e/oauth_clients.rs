@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::harness::{
     Ended, Home, OWNER, Program, Service, Terminal, allow, claude_environment, client,
-    client_folder, codex_settings, disconnect, eventually, host_model, passed, says_the_host, secs,
-    set_up, soon,
+    client_folder, codex_settings, disconnect, eventually, free_port, host_model, passed, printed,
+    says_the_host, secs, set_up, soon,
 };
 
 /// A server without internet access, whose access tokens live ten seconds.
@@ -38,8 +38,12 @@ fn claude_code_signs_in_from_the_address_alone() {
         command.env("MCP_OAUTH_CLIENT_METADATA_URL", document);
         command
     };
-    let add = ["mcp", "add", "--transport", "http", "hostler", &up.mcp_url];
-    Ended::of(claude(&add), secs(60)).ok();
+    let form = printed(&home, "claude", "through the browser");
+    let (add, then) = form.split_once('\n').unwrap();
+    assert_eq!(then, "claude mcp login hostler");
+    let mut shell = home.command("sh");
+    shell.args(["-lec", add]).envs(claude_environment(&model));
+    Ended::of(shell, secs(60)).ok();
     let listed = Ended::of(claude(&["mcp", "list"]), secs(60)).ok();
     assert!(listed.contains("Needs authentication"), "{listed}");
 
@@ -154,6 +158,38 @@ fn opencode_signs_in_from_the_address_alone() {
     assert_eq!(code, Some(0), "{said}");
     let ask = ["run", "--format", "json", "Which hosts are there?"];
     says_the_host(&up, &model, opencode(&ask));
+}
+
+#[test]
+fn the_inspector_signs_in_from_the_address_alone() {
+    let home = Home::new();
+    let up = home.up();
+    set_up(&up);
+    let inspector = |arguments: &[&str]| {
+        let mut command = client(&home, "mcp-inspector");
+        command.args(["--cli", &up.mcp_url, "--transport", "http"]);
+        command.args(arguments);
+        command.env("MCP_INSPECTOR_SECRET_STORE", "file");
+        command.env("MCP_AUTO_OPEN_ENABLED", "false");
+        command
+    };
+    let answered = format!("http://127.0.0.1:{}/oauth/callback", free_port());
+    let list = ["--callback-url", &answered, "--method", "tools/list"];
+    let mut login = Terminal::start(&inspector(&list));
+    let address = login.address("/oauth/authorize");
+    allow(&up, &address, "MCP Inspector", OWNER);
+    let (code, said) = login.end(secs(60));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("automations_logs"), "{said}");
+    let call = [
+        "--stored-auth-only",
+        "--method",
+        "tools/call",
+        "--tool-name",
+        "hosts_list",
+    ];
+    let called = Ended::of(inspector(&call), secs(60)).ok();
+    assert!(called.contains("lastSeenAt"), "{called}");
 }
 
 #[test]

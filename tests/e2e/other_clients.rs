@@ -1,11 +1,26 @@
-//! Codex, opencode and Gemini CLI, each with its own dialect of the protocol: each is configured as
-//! its users do it, lists the tools, calls one and hands the result to its (scripted) model.
+//! Claude Code, Codex, opencode and Gemini CLI, each with its own dialect of the protocol: each is
+//! configured by what `hostler connect` prints for an API key, lists the tools, calls one and hands the result to its (scripted) model.
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Ended, Home, client, codex_settings, host_model, says_the_host, secs};
+use crate::harness::{
+    Home, claude_environment, client, codex_settings, host_model, printed, says_the_host,
+};
+
+#[test]
+fn claude_code_calls_a_tool() {
+    let home = Home::new();
+    let up = home.up();
+    let model = host_model(&home);
+    let form = printed(&home, "claude", "with an API key");
+    let ask = "claude -p 'Which hosts are there?' --output-format json --allowedTools mcp__hostler";
+    let mut command = home.command("sh");
+    command.args(["-lec", &format!("{form}\n{ask}")]);
+    command.envs(claude_environment(&model));
+    says_the_host(&up, &model, command);
+}
 
 #[test]
 fn codex_calls_a_tool() {
@@ -15,30 +30,12 @@ fn codex_calls_a_tool() {
     let folder = home.user().join(".codex");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.toml"), codex_settings(&model)).unwrap();
-    let codex = |arguments: &[&str]| {
-        let mut command = client(&home, "codex");
-        command
-            .args(arguments)
-            .envs([("SCRIPTED_KEY", "x"), ("HOSTLER_KEY", &up.key)]);
-        command
-    };
-    let add = [
-        "mcp",
-        "add",
-        "hostler",
-        "--url",
-        &up.mcp_url,
-        "--bearer-token-env-var",
-        "HOSTLER_KEY",
-    ];
-    Ended::of(codex(&add), secs(60)).ok();
-    let ask = [
-        "exec",
-        "--skip-git-repo-check",
-        "--json",
-        "Which hosts are there?",
-    ];
-    says_the_host(&up, &model, codex(&ask));
+    let form = printed(&home, "codex", "with an API key");
+    let ask = "codex exec --skip-git-repo-check --json 'Which hosts are there?'";
+    let mut command = home.command("sh");
+    command.args(["-lec", &format!("{form}\n{ask}")]);
+    command.env("SCRIPTED_KEY", "x");
+    says_the_host(&up, &model, command);
 }
 
 #[test]
@@ -48,7 +45,8 @@ fn opencode_calls_a_tool() {
     let model = host_model(&home);
     let folder = home.user().join(".config/opencode");
     fs::create_dir_all(&folder).unwrap();
-    let headers = json!({"Authorization": format!("Bearer {}", up.key)});
+    let form = printed(&home, "opencode", "with an API key");
+    let form: Value = serde_json::from_str(&form).unwrap();
     let settings = json!({
         "model": "scripted/scripted",
         "small_model": "scripted/scripted",
@@ -58,7 +56,7 @@ fn opencode_calls_a_tool() {
             "options": {"baseURL": format!("{}/v1", model.url), "apiKey": "x"},
             "models": {"scripted": {"name": "scripted", "tool_call": true}},
         }},
-        "mcp": {"hostler": {"type": "remote", "url": up.mcp_url, "oauth": false, "headers": headers}},
+        "mcp": form["mcp"],
     });
     fs::write(folder.join("opencode.json"), settings.to_string()).unwrap();
     let mut command = client(&home, "opencode");
@@ -82,38 +80,12 @@ fn gemini_calls_a_tool() {
         "general": {"enableAutoUpdate": false},
     });
     fs::write(folder.join("settings.json"), settings.to_string()).unwrap();
-    let gemini = |arguments: &[&str]| {
-        let mut command = client(&home, "gemini");
-        command
-            .args(arguments)
-            .env("GEMINI_API_KEY", "dummy")
-            .env("GEMINI_CLI_TRUST_WORKSPACE", "true");
-        command.env("GOOGLE_GEMINI_BASE_URL", &model.url);
-        command
-    };
-    let header = format!("Authorization: Bearer {}", up.key);
-    let add = [
-        "mcp",
-        "add",
-        "--scope",
-        "user",
-        "--transport",
-        "http",
-        "hostler",
-        &up.mcp_url,
-        "-H",
-        &header,
-    ];
-    Ended::of(gemini(&add), secs(60)).ok();
-    let ask = [
-        "-m",
-        "gemini-2.5-flash",
-        "--approval-mode",
-        "yolo",
-        "--output-format",
-        "json",
-        "-p",
-        "Which hosts are there?",
-    ];
-    says_the_host(&up, &model, gemini(&ask));
+    let form = printed(&home, "gemini", "with an API key");
+    let ask = "gemini -m gemini-2.5-flash --approval-mode yolo --output-format json -p 'Which hosts are there?'";
+    let mut command = home.command("sh");
+    command.args(["-lec", &format!("{form}\n{ask}")]);
+    command.env("GEMINI_API_KEY", "dummy");
+    command.env("GEMINI_CLI_TRUST_WORKSPACE", "true");
+    command.env("GOOGLE_GEMINI_BASE_URL", &model.url);
+    says_the_host(&up, &model, command);
 }

@@ -35,6 +35,24 @@ pub(crate) fn client_folder() -> PathBuf {
     cache.unwrap_or_else(default).join("bin")
 }
 
+/// What `hostler connect` prints for a client: its form for the browser, or the one with an API key,
+/// without the words around it.
+#[track_caller]
+pub(crate) fn printed(home: &Home, name: &str, form: &str) -> String {
+    let shown = home.run(&["connect", name]).ok();
+    let lines = shown
+        .lines()
+        .skip_while(|line| !line.contains(form))
+        .skip(1);
+    let lines = lines.take_while(|line| line.starts_with("  "));
+    let text: Vec<_> = lines
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    assert!(!text.is_empty(), "no form {form:?} in:\n{shown}");
+    text.join("\n")
+}
+
 /// What keeps Claude Code on this machine and quick. Asked by `-p`, it waits for servers that were
 /// added to its configuration 2 s before its model's first turn, and then goes on without their
 /// tools; one of its processes that finds another refreshing a token looks again only after 1 to 2 s.

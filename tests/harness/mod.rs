@@ -26,7 +26,7 @@ mod wait;
 pub(crate) use agents::{set_run_environment, settle_agent, wait_for_agent};
 pub(crate) use browser::{Browser, Theme};
 pub(crate) use clients::{
-    ask_claude, claude_environment, client, client_folder, codex_settings, host_model,
+    ask_claude, claude_environment, client, client_folder, codex_settings, host_model, printed,
     says_the_host,
 };
 pub(crate) use cutter::Cutter;
