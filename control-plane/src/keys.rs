@@ -1,8 +1,9 @@
 //! API keys: made, listed and revoked.
 //!
 //! People see and revoke their own; admins and owners all of the organization's. A key never may
-//! more than the credential that made it, so nobody gains by making one, and a connected client
-//! makes none: its key would outlive its disconnection. The secret is shown once and kept nowhere.
+//! more or lives longer than the key that made it, so nobody gains by making one, and none is ended
+//! by a credential that may less. A connected client has nothing to do with keys: its own would
+//! outlive its disconnection. The secret is shown once and kept nowhere.
 
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::UserId;
@@ -15,6 +16,7 @@ use crate::audit::{self, Thing};
 use crate::auth::oauth::client::CLI;
 use crate::auth::{Caller, Role, Scope, Scopes, SecretKind, mint};
 use crate::store::tokens::{self, TokenRow};
+use crate::store::whoami::WhoamiRow;
 use crate::{clock, names, store};
 
 /// Longest name, characters.
@@ -73,6 +75,7 @@ pub struct NewKey {
 
 /// The caller's keys; an admin's or owner's list holds everybody's. Newest first, also expired ones.
 pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Key>, Failure> {
+    credential(app, caller).await?;
     let whose = (caller.role < Role::Admin).then_some(caller.user_id);
     let rows = tokens::keys(&app.store, caller.org_id, whose).await?;
     Ok(rows.into_iter().map(view).collect())
@@ -80,7 +83,7 @@ pub async fn list(app: &App, caller: &Caller) -> Result<Vec<Key>, Failure> {
 
 /// Makes a key of the caller's own.
 pub async fn create(app: &App, caller: &Caller, input: CreateKey) -> Result<NewKey, Failure> {
-    refuse_clients(app, caller).await?;
+    let maker = credential(app, caller).await?;
     let name = named(&input.name)?;
     let scopes = scopes(caller, input.scopes.as_deref())?;
     let life = life(input.expires_in_days)?;
@@ -95,6 +98,7 @@ pub async fn create(app: &App, caller: &Caller, input: CreateKey) -> Result<NewK
     let (org, user) = (caller.org_id, caller.user_id);
     let (secret, mut token) = mint(SecretKind::ApiKey, &name, org, user, life);
     token.scopes = scopes.to_string();
+    token.expires_at = not_after(maker.as_ref(), token.expires_at)?;
     let mut tx = app.store.begin().await?;
     tokens::insert(&mut tx, &token).await?;
     let (id, expires_at) = (token.id.to_string(), token.expires_at);
@@ -136,6 +140,16 @@ pub async fn revoke(app: &App, caller: &Caller, id: &str) -> Result<Key, Failure
     let known = list(app, caller).await?;
     let key = known.into_iter().find(|key| key.id == wanted);
     let key = key.ok_or_else(missing)?;
+    if key.id != caller.token_id && !key.scopes.is_within(caller.scopes) {
+        let message = format!(
+            "the key \"{}\" may more than the credential you use: it is not yours to revoke with that",
+            key.name
+        );
+        return Err(Failure::new(ErrorCode::Forbidden, message).hint(format!(
+            "use the console, or a credential with: {}",
+            key.scopes
+        )));
+    }
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     if !tokens::revoke(&mut tx, caller.org_id, key.id, now).await? {
@@ -157,16 +171,37 @@ pub(crate) fn scope_names(scopes: Scopes) -> Vec<&'static str> {
     held.map(Scope::name).collect()
 }
 
-async fn refuse_clients(app: &App, caller: &Caller) -> Result<(), Failure> {
+/// The caller's token, unless it is a session; refused when it is a connected client's.
+async fn credential(app: &App, caller: &Caller) -> Result<Option<WhoamiRow>, Failure> {
     let token = store::whoami::by_token(&app.store, caller.token_id).await?;
-    match token.and_then(|token| token.client_id) {
+    match token.as_ref().and_then(|token| token.client_id.as_deref()) {
         // Our own command line acts for the person at the terminal.
         Some(client) if client != CLI => Err(Failure::new(
             ErrorCode::Forbidden,
-            "a connected client cannot make API keys",
+            "a connected client cannot see, make or revoke API keys",
         )
-        .hint("make it in the console (Settings > API keys) or with `hostler keys create`")),
-        Some(_) | None => Ok(()),
+        .hint("do it in the console (Settings > API keys) or with `hostler keys`")),
+        Some(_) | None => Ok(token),
+    }
+}
+
+/// When a key ends that a key makes: with its maker unless sooner. (A command line's own token is
+/// renewed, so its hour says nothing.)
+fn not_after(
+    maker: Option<&WhoamiRow>,
+    wanted: Option<UtcMillis>,
+) -> Result<Option<UtcMillis>, Failure> {
+    let ends = maker
+        .filter(|maker| maker.client_id.is_none())
+        .and_then(|maker| maker.expires_at);
+    match (ends, wanted) {
+        (Some(ends), Some(wanted)) if wanted > ends => Err(Failure::new(
+            ErrorCode::InvalidArgument,
+            format!("the key you use ends at {ends}: it cannot make one that is good for longer"),
+        )
+        .hint("give fewer days, or use a credential without end")),
+        (_, Some(wanted)) => Ok(Some(wanted)),
+        (ends, None) => Ok(ends),
     }
 }
 
@@ -243,5 +278,66 @@ fn view(row: TokenRow) -> Key {
         created_at: row.created_at,
         last_used_at: row.last_used_at,
         expires_at: row.expires_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Catalog;
+
+    fn wanted(name: &str, scopes: &[&str], days: Option<u32>) -> CreateKey {
+        CreateKey {
+            name: name.to_owned(),
+            scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+            expires_in_days: days,
+        }
+    }
+
+    /// Whoever presents this key.
+    fn with(caller: &Caller, key: &Key) -> Caller {
+        Caller {
+            token_id: key.id,
+            scopes: key.scopes,
+            ..caller.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_outlived_by_none_that_it_makes() {
+        let catalog = Catalog::new().await;
+        let (app, owner) = (&catalog.app, catalog.caller());
+        let week = wanted("week", &["tasks:read"], Some(7));
+        let week = create(app, owner, week).await.unwrap().key;
+        let caller = with(owner, &week);
+        let read = |days| wanted("child", &["tasks:read"], days);
+        let endless = create(app, &caller, read(None)).await.unwrap().key;
+        assert_eq!(endless.expires_at, week.expires_at);
+        let longer = create(app, &caller, read(Some(8))).await.unwrap_err();
+        assert_eq!(longer.code, ErrorCode::InvalidArgument);
+        let shorter = create(app, &caller, read(Some(1))).await.unwrap().key;
+        assert!(shorter.expires_at < week.expires_at);
+        // A key without end makes others without end.
+        let own = create(app, owner, wanted("own", &["tasks:read"], None)).await;
+        let caller = with(owner, &own.unwrap().key);
+        let child = create(app, &caller, read(None)).await.unwrap().key;
+        assert_eq!(child.expires_at, None);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_may_less_ends_itself_and_none_that_may_more() {
+        let catalog = Catalog::new().await;
+        let (app, owner) = (&catalog.app, catalog.caller());
+        let all = wanted("all", &["tasks:read", "hosts:write"], None);
+        let all = create(app, owner, all).await.unwrap().key;
+        let small = create(app, owner, wanted("small", &["tasks:read"], None)).await;
+        let small = small.unwrap().key;
+        let caller = with(owner, &small);
+        let refused = revoke(app, &caller, &all.id.to_string()).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Forbidden);
+        revoke(app, &caller, &small.id.to_string()).await.unwrap();
+        let left = list(app, owner).await.unwrap();
+        assert_eq!(left.iter().map(|key| key.id).collect::<Vec<_>>(), [all.id]);
+        revoke(app, owner, &all.id.to_string()).await.unwrap();
     }
 }

@@ -137,6 +137,26 @@ async fn a_call_without_its_scope_is_403_and_names_what_is_needed() {
 
 /// Every tool asks for a scope, and a token without any scope for it is stopped at the door.
 #[tokio::test]
+async fn a_connected_client_has_nothing_to_do_with_keys() {
+    let site = Site::new().await;
+    let pair = site.connect_all().await;
+    let keys = crate::store::tokens::keys(&site.app.store, site.org, None).await;
+    let known = format!("/v1/keys/{}", keys.unwrap()[0].id);
+    for (method, path, body) in [
+        (Method::GET, "/v1/keys", ""),
+        (Method::POST, "/v1/keys", r#"{"name":"mine"}"#),
+        (Method::DELETE, known.as_str(), ""),
+    ] {
+        let request = site
+            .request(method.clone(), path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", pair.access))
+            .header(header::CONTENT_TYPE, "application/json");
+        let answer = site.send(request.body(body.into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_tool_is_open_to_a_token_without_its_scope() {
     let site = Site::new().await;
     let everything = site.connect_all().await;
