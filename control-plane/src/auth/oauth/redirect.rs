@@ -43,11 +43,15 @@ pub(crate) fn refused(uri: &str) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("a redirect URI must not hold credentials");
     }
+    // `https:x`, `https:/x` and `https:///x` are `https://x` to this reader, and relative to others.
+    let web = matches!(url.scheme(), "http" | "https");
+    let rest = uri.strip_prefix(url.scheme());
+    let after = rest.and_then(|rest| rest.strip_prefix("://"));
+    if web && after.is_none_or(|after| after.starts_with('/')) {
+        return Some("a redirect URI begins with https:// (or http://) and a host");
+    }
     match url.scheme() {
-        "https" => url
-            .host()
-            .is_none()
-            .then_some("a redirect URI names no host"),
+        "https" => None,
         "http" if is_loopback(&url) => None,
         "http" => Some("http:// redirect URIs are for localhost, 127.0.0.1 and [::1] alone"),
         scheme if scheme.contains('.') || KNOWN_SCHEMES.contains(&scheme) => None,
@@ -164,6 +168,11 @@ mod tests {
             "https://app.example/call back",
             "https://app.example/\u{202e}",
             "https://",
+            "https:app.example/callback",
+            "https:/app.example/callback",
+            "https:///app.example/callback",
+            "HTTPS://app.example/callback",
+            "http:localhost/callback",
             "/callback",
             "callback",
             "",
