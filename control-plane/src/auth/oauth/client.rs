@@ -118,6 +118,12 @@ pub(crate) async fn find(
     Ok(document::read(app, id, peer, now).await?)
 }
 
+/// Whether a client may be one of ours: its document need not have been read for that.
+pub(super) async fn may_be_known(app: &App, id: &str, now: UtcMillis) -> Result<bool, StoreError> {
+    let known = id == CLI || is_address(id);
+    Ok(known || store::clients::by_id(&app.store, id, now).await?.is_some())
+}
+
 /// The client, or one that nobody vouches for where its document cannot be reached (a server without
 /// the internet) and it is answered at `redirect_uri` on the person's own machine.
 pub(super) async fn find_answered_at(

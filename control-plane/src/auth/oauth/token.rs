@@ -6,7 +6,7 @@ use hostler_proto::time::UtcMillis;
 
 use super::error::{Code, Refusal};
 use super::issue::Issued;
-use super::{code, device, params, refresh};
+use super::{client, code, device, params, refresh};
 use crate::edge::Peer;
 use crate::limits::{Bucket, address_key};
 use crate::{App, clock};
@@ -24,7 +24,7 @@ async fn answered(app: &App, request: Request, now: UtcMillis) -> Result<Issued,
     let params = params::form(request).await?;
     let grant_type = params.need("grant_type")?;
     let client_id = params::client_id(&headers, &params)?;
-    match grant_type {
+    let issued = match grant_type {
         "authorization_code" => code::exchanged(app, &params, &client_id, now).await,
         "refresh_token" => refresh::refreshed(app, &params, &client_id, now).await,
         device::DEVICE_GRANT => device::exchanged(app, &params, &client_id, now).await,
@@ -32,6 +32,17 @@ async fn answered(app: &App, request: Request, now: UtcMillis) -> Result<Issued,
             Code::UnsupportedGrantType,
             "grant_type must be authorization_code, refresh_token or the device code's",
         )),
+    };
+    match issued {
+        // The one refusal upon which clients register anew by themselves (RFC 6749 section 5.2).
+        Err(refusal)
+            if refusal.code == Code::InvalidGrant
+                && !client::may_be_known(app, &client_id, now).await? =>
+        {
+            let words = "this server knows no such client: register again";
+            Err(Refusal::new(Code::InvalidClient, words))
+        }
+        other => other,
     }
 }
 

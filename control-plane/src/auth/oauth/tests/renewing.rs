@@ -231,3 +231,21 @@ async fn a_client_names_itself_in_either_way_and_has_no_secret() {
     let named = ask(&format!("{}:", pair.client)).await;
     assert_eq!(named.status, StatusCode::OK, "{named:?}");
 }
+
+/// Upon `invalid_client` clients register again by themselves; upon `invalid_grant` they do not.
+#[tokio::test]
+async fn a_client_this_server_has_forgotten_is_told_so() {
+    let site = Site::new().await;
+    let pair = site.connect_all().await;
+    let unknown = site.refresh("mcp_forgotten", &pair.refresh).await;
+    unknown.refused("invalid_client");
+    let code = site.code(&pair.client).await;
+    let unknown = site.exchange("mcp_forgotten", &code, &[]).await;
+    unknown.refused("invalid_client");
+    for known in ["hostler-cli", "https://vouched.example/client.json"] {
+        site.refresh(known, &pair.refresh)
+            .await
+            .refused("invalid_grant");
+    }
+    assert_eq!(site.ping(&pair.access).await, StatusCode::OK);
+}
