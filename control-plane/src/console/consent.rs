@@ -3,7 +3,7 @@
 //! It shows who asks, where the answer goes and what it would allow, in words. What the form sends
 //! back is the client's own request and the person's choices: the request is read and checked anew, so
 //! nothing in the page is trusted. Problems with the client or its address end on a page here; nobody
-//! is sent anywhere because of them. The policy of the page names the one address that the form's
+//! is sent anywhere because of them, nor to another site because of any problem. The policy of the page names the one address that the form's
 //! answer may lead to, because browsers check it on the redirect too.
 
 use axum::Router;
@@ -18,7 +18,7 @@ use maud::{Markup, html};
 use super::field::Field;
 use super::layout::{self, Nav};
 use super::visit::Checked;
-use crate::auth::oauth::authorize::{self, Asked, Refused};
+use crate::auth::oauth::authorize::{self, Asked, Back, Refused};
 use crate::auth::oauth::client::Kind;
 use crate::auth::oauth::params::Params;
 use crate::auth::oauth::{address, redirect};
@@ -217,7 +217,10 @@ fn words(scope: Scope) -> &'static str {
 
 fn refusal(refused: &Refused) -> Response {
     match refused {
-        Refused::Back(location) => sent_back(location),
+        Refused::Back(back) => match &back.site {
+            None => sent_back(&back.location),
+            Some(site) => cannot_be_asked(back, site),
+        },
         Refused::SignIn => Redirect::to("/sign-in").into_response(),
         Refused::Page(words) => {
             let body = html! {
@@ -228,6 +231,16 @@ fn refusal(refused: &Refused) -> Response {
             guarded(layout::plain(StatusCode::BAD_REQUEST, title, body), None)
         }
     }
+}
+
+/// The person decides whether to go on to another site.
+fn cannot_be_asked(back: &Back, site: &str) -> Response {
+    let body = html! {
+        div.problem role="alert" { p { "The program asked for something that cannot be allowed: " (back.words) "." } }
+        p { "Nothing was allowed. " a href=(back.location) rel="noreferrer" { "Tell the program at " (site) } "." }
+    };
+    let title = "This program cannot be connected";
+    guarded(layout::plain(StatusCode::BAD_REQUEST, title, body), None)
 }
 
 fn broken(failure: &Failure) -> Response {

@@ -48,10 +48,22 @@ pub(crate) struct Asked {
 pub(crate) enum Refused {
     /// Told to the person: there is nobody else to tell.
     Page(String),
-    /// Told to the client: where to send the browser.
-    Back(String),
+    /// Told to the client.
+    Back(Back),
     /// The person has to sign in first.
     SignIn,
+}
+
+/// A problem to tell a client by way of the browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Back {
+    /// Where to send the browser.
+    pub(crate) location: String,
+    /// What is wrong.
+    pub(crate) words: String,
+    /// The site it leads to, unless that is the person's own machine: anybody can register a site, so
+    /// nobody is sent to one for following a link to us (RFC 9700 section 4.11.2).
+    pub(crate) site: Option<String>,
 }
 
 /// Reads an authorization request.
@@ -86,7 +98,13 @@ pub(crate) async fn read(
         state: params.get("state"),
         issuer: &issuer,
     };
-    let refuse = |refusal: Refusal| Refused::Back(back.refusal(&refusal));
+    let refuse = |refusal: Refusal| {
+        Refused::Back(Back {
+            location: back.refusal(&refusal),
+            site: (!redirect::is_local(redirect_uri)).then(|| redirect::shown(redirect_uri)),
+            words: refusal.words,
+        })
+    };
     let scopes = wanted(app, &params).map_err(refuse)?;
     let challenge = challenge(&params).map_err(refuse)?.to_owned();
     prompt(&params, visitor).map_err(refuse)?;

@@ -53,7 +53,7 @@ async fn a_code_is_for_its_verifier_client_and_address() {
             "invalid_grant",
         ),
         (vec![("client_id", other.as_str())], "invalid_grant"),
-        (vec![("client_id", "nobody")], "invalid_grant"),
+        (vec![("client_id", "nobody")], "invalid_client"),
         (vec![("client_id", "")], "invalid_request"),
         (vec![("code", "")], "invalid_request"),
         (vec![("code", "ac_nonsense")], "invalid_grant"),
@@ -224,6 +224,32 @@ async fn what_is_wrong_goes_back_to_the_client_with_state_and_issuer() {
         assert_eq!(answer.sent("state").as_deref(), Some("a state&é"));
         assert_eq!(answer.sent("iss").as_deref(), Some(site.url()));
     }
+}
+
+/// Whoever registers a site could otherwise make links to us that lead there.
+#[tokio::test]
+async fn nobody_is_sent_to_another_site_without_having_decided_it() {
+    let site = Site::new().await;
+    let away = "https://elsewhere.example/callback";
+    let wish = json!({"client_name": "Away", "redirect_uris": [away]});
+    let client = site.send_json("/oauth/register", &wish).await.json()["client_id"].clone();
+    let client = client.as_str().unwrap();
+    for change in [("scope", "root"), ("prompt", "none"), ("resource", "x:y")] {
+        let query = site.query(client, &[("redirect_uri", away), change]);
+        let path = format!("/oauth/authorize?{query}");
+        for answer in [site.get(&path).await, site.browse(&path).await] {
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+            assert_eq!(answer.header(header::LOCATION), "");
+            let link = format!("href=\"{away}?error=");
+            assert!(answer.body.contains(&link), "{}", answer.body);
+            assert!(answer.body.contains("elsewhere.example</a>"));
+        }
+    }
+    // Their own decision is told there.
+    let query = site.query(client, &[("redirect_uri", away)]);
+    let denied = [("request", query.as_str()), ("decision", "deny")];
+    let denied = site.submit("/oauth/authorize", &denied).await;
+    assert!(denied.header(header::LOCATION).starts_with(away));
 }
 
 #[tokio::test]
