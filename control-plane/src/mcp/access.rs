@@ -22,7 +22,7 @@ use crate::edge::Peer;
 use crate::{App, clock};
 
 /// Loopback under any port: how clients on this machine name it.
-const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+pub(super) const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Most bytes of a body that is looked into: what the transport takes.
 const MOST_BODY_BYTES: usize = 4 << 20;

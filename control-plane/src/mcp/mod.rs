@@ -9,6 +9,7 @@
 mod access;
 mod error;
 mod fixtures;
+mod pages;
 mod progress;
 mod schema;
 mod tools;
@@ -85,6 +86,10 @@ fn serving(app: &App, tools: Tools) -> Router {
         .layer(middleware::from_fn_with_state(
             guarded,
             access::only_with_a_key,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.server.url.clone(),
+            pages::may_call,
         ))
 }
 

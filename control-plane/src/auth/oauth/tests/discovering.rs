@@ -107,15 +107,16 @@ async fn another_name_of_this_machine_is_followed_all_the_way() {
 #[tokio::test]
 async fn browsers_may_ask_where_no_cookie_counts_and_nowhere_else() {
     let site = Site::new().await;
-    let preflight = async |path: &str| {
+    let preflight = async |path: &str, origin: &str| {
         let request = site
             .request(Method::OPTIONS, path)
-            .header(header::ORIGIN, "https://inspector.example")
+            .header(header::ORIGIN, origin)
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization")
             .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST");
         site.send(request.body(Body::empty()).unwrap()).await
     };
     for path in ["/oauth/token", "/oauth/register", "/oauth/revoke"] {
-        let answer = preflight(path).await;
+        let answer = preflight(path, "https://inspector.example").await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
         assert_eq!(answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), "*");
         assert!(
@@ -126,11 +127,38 @@ async fn browsers_may_ask_where_no_cookie_counts_and_nowhere_else() {
         assert_eq!(answer.header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS), "");
     }
     for path in ["/oauth/authorize", "/device", "/mcp"] {
-        let answer = preflight(path).await;
+        let answer = preflight(path, "https://inspector.example").await;
         assert_eq!(
             answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN),
             "",
             "{path}"
         );
     }
+    // A page on this machine may be an MCP client; without a token it reads where to get one.
+    let inspector = "http://localhost:6274";
+    let answer = preflight("/mcp", inspector).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, inspector),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization"),
+        (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, ""),
+    ] {
+        assert_eq!(answer.header(&name), value, "{name}");
+    }
+    let request = site.request(Method::POST, "/mcp");
+    let request = request.header(header::ORIGIN, inspector);
+    let answer = site.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        answer.header(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+        inspector
+    );
+    let told = answer.header(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    assert!(told.contains("www-authenticate"), "{told}");
+    assert_eq!(
+        preflight("/device", inspector)
+            .await
+            .header(header::ACCESS_CONTROL_ALLOW_ORIGIN),
+        ""
+    );
 }
