@@ -90,7 +90,14 @@ fn is_for_us(app: &App, row: &TokenRow) -> bool {
 
 /// The secret in a request: a bearer token (RFC 6750 section 2.1), else an API key's own header.
 fn presented(headers: &axum::http::HeaderMap) -> Result<(Place, &str), Denied> {
-    if let Some(value) = headers.get(axum::http::header::AUTHORIZATION) {
+    let mut lines = headers
+        .get_all(axum::http::header::AUTHORIZATION)
+        .into_iter();
+    if let Some(value) = lines.next() {
+        // Two of them are read as one thing here and as another in front of us.
+        if lines.next().is_some() {
+            return Err(Denied::NotGood);
+        }
         let text = value.to_str().ok().ok_or(Denied::NotGood)?;
         let (scheme, secret) = text.split_once(' ').ok_or(Denied::NotGood)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -189,5 +196,8 @@ mod tests {
             let bad = headers(&[("authorization", bad), ("x-api-key", "b")]);
             assert_eq!(presented(&bad), Err(Denied::NotGood));
         }
+        let mut twice = headers(&[("authorization", "Bearer a")]);
+        twice.append("authorization", HeaderValue::from_static("Bearer b"));
+        assert_eq!(presented(&twice), Err(Denied::NotGood));
     }
 }
