@@ -278,6 +278,8 @@ async fn answer(
     let fate = Fate::default();
     let response = if says_too_large(&request) {
         cut_off(Cut::TooLarge)
+    } else if is_coded(&request) {
+        cut_off(Cut::Coded)
     } else {
         let bounded = |body| Body::new(Bounded::new(body, patience, fate.clone()));
         let mut request = request.map(bounded);
@@ -296,6 +298,12 @@ fn says_too_large(request: &Request<Incoming>) -> bool {
     let said = request.headers().get(header::CONTENT_LENGTH);
     let said = said.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     said.is_some_and(|length| length > MOST_BYTES)
+}
+
+/// Whether the body would still be packed, in some way, once its chunks are put together.
+fn is_coded(request: &Request<Incoming>) -> bool {
+    let mut codings = request.headers().get_all(header::TRANSFER_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 fn cut_off(cut: Cut) -> Response<Body> {

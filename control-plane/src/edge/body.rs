@@ -47,6 +47,10 @@ pub(super) enum Cut {
     TooLarge,
     #[error("the body did not come in time")]
     TooSlow,
+    #[error("the body is not framed as its headers say")]
+    Broken,
+    #[error("of all transfer codings, chunked alone is taken")]
+    Coded,
 }
 
 impl Cut {
@@ -54,6 +58,9 @@ impl Cut {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken => StatusCode::BAD_REQUEST,
+            // RFC 9112 section 6.1.
+            Self::Coded => StatusCode::NOT_IMPLEMENTED,
         }
     }
 }
@@ -64,6 +71,7 @@ impl Fate {
         match self.0.load(Ordering::Acquire) {
             1 => Some(Cut::TooLarge),
             2 => Some(Cut::TooSlow),
+            3 => Some(Cut::Broken),
             _ => None,
         }
     }
@@ -72,6 +80,7 @@ impl Fate {
         let number = match cut {
             Cut::TooLarge => 1,
             Cut::TooSlow => 2,
+            Cut::Broken | Cut::Coded => 3,
         };
         self.0.store(number, Ordering::Release);
         cut.into()
@@ -125,7 +134,10 @@ impl HttpBody for Bounded {
                     None => Poll::Ready(Some(Err(self.fate.set(Cut::TooLarge)))),
                 }
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "a body broke off");
+                Poll::Ready(Some(Err(self.fate.set(Cut::Broken))))
+            }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending if self.is_late(cx) => {
                 Poll::Ready(Some(Err(self.fate.set(Cut::TooSlow))))

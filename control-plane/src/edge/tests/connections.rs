@@ -108,6 +108,33 @@ async fn a_slow_body_is_answered_408_and_a_large_one_413() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_what_its_headers_say_is_the_senders_fault() {
+    let edge = Edge::of(echo(), hasty()).await;
+    let post = async |coding: &str, body: &str| {
+        let head = "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+        edge.ask(&format!("{head}transfer-encoding: {coding}\r\n\r\n{body}"))
+            .await
+    };
+    let good = post("Chunked", "3\r\nabc\r\n0\r\n\r\n").await;
+    assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+    for broken in ["fffffffffffffffff\r\nabc", "x\r\nabc", "3\r\nabcd\r\n"] {
+        let answer = post("chunked", broken).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{broken}: {answer}");
+    }
+    let packed = post("gzip, chunked", "3\r\nabc\r\n0\r\n\r\n").await;
+    assert!(packed.starts_with("HTTP/1.1 501"), "{packed}");
+    // What a proxy in front of us may take for a second request never is one.
+    let two = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\
+        transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let answer = edge.ask(two).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    let twice = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\
+        content-length: 6\r\n\r\nabcdef";
+    let answer = edge.ask(twice).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test]
 async fn large_and_many_headers_are_answered_431() {
     let edge = Edge::of(hello(), hasty()).await;
     let large = format!(
