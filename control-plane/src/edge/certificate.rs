@@ -1,4 +1,5 @@
-//! From when until when a certificate is good (RFC 5280 section 4.1.2.5), read from its DER form.
+//! From when until when a certificate is good, whose it is and who issued it (RFC 5280 section 4.1.2),
+//! read from its DER form.
 //!
 //! Nothing else of a certificate is read here, and nothing is verified: that is the client's to do.
 
@@ -10,8 +11,21 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The first and the last instant; none when this is no certificate.
-pub(super) fn validity(der: &[u8]) -> Option<(UtcMillis, UtcMillis)> {
+/// What a certificate says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said<'a> {
+    /// The first instant it is good at.
+    pub(super) from: UtcMillis,
+    /// The last.
+    pub(super) until: UtcMillis,
+    /// Who issued it, as a name in DER.
+    pub(super) issuer: &'a [u8],
+    /// Whose it is, as a name in DER.
+    pub(super) subject: &'a [u8],
+}
+
+/// Reads a certificate; none when this is none.
+pub(super) fn read(der: &[u8]) -> Option<Said<'_>> {
     let (whole, _) = expect(der, SEQUENCE)?;
     let (signed, _) = expect(whole, SEQUENCE)?;
     let (tag, _, after_version) = element(signed)?;
@@ -22,12 +36,18 @@ pub(super) fn validity(der: &[u8]) -> Option<(UtcMillis, UtcMillis)> {
     };
     let (_, _, fields) = element(fields)?; // serial number
     let (_, fields) = expect(fields, SEQUENCE)?; // algorithm
-    let (_, fields) = expect(fields, SEQUENCE)?; // issuer
-    let (times, _) = expect(fields, SEQUENCE)?;
+    let (issuer, fields) = expect(fields, SEQUENCE)?;
+    let (times, fields) = expect(fields, SEQUENCE)?;
+    let (subject, _) = expect(fields, SEQUENCE)?;
     let (tag, from, rest) = element(times)?;
     let from = instant(tag, from)?;
     let (tag, until, _) = element(rest)?;
-    Some((from, instant(tag, until)?))
+    Some(Said {
+        from,
+        until: instant(tag, until)?,
+        issuer,
+        subject,
+    })
 }
 
 fn expect(der: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
@@ -106,7 +126,7 @@ mod tests {
             b"\x30\x80",
             b"\x30\x03\x02\x01",
         ] {
-            assert_eq!(validity(der), None);
+            assert_eq!(read(der), None);
         }
     }
 }

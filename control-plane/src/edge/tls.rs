@@ -1,8 +1,9 @@
 //! TLS by certificate files: read and checked at the start, and again whenever they change.
 //!
 //! Files that do not fit are refused at the start and, later, leave the certificate in use as it
-//! is: a renewal writes two files, and between them they do not match. Only the server side; roots
-//! and client certificates are not looked at.
+//! is: a renewal writes two files, and between them they do not match. What clients will refuse later
+//! (an end that comes near, a chain with a gap) is told in the log. Only the server side; roots and
+//! client certificates are not looked at.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,13 @@ pub(crate) struct Tls {
     seen: Stamp,
     config: Arc<ServerConfig>,
     leaf: CertificateDer<'static>,
+    pub(super) until: UtcMillis,
+    /// The last of [`WARNINGS_MS`] that was told; none yet.
+    pub(super) warned: Option<i64>,
 }
+
+/// Told so long before the certificate's time is over, milliseconds; the first once more when it is.
+const WARNINGS_MS: [i64; 3] = [0, 24 * 3_600_000, 7 * 24 * 3_600_000];
 
 /// What tells that a file was written anew.
 type Stamp = [Option<(SystemTime, u64)>; 2];
@@ -103,12 +110,14 @@ impl Tls {
     /// Reads and checks the files.
     pub(crate) fn open(files: &TlsFiles, now: UtcMillis) -> Result<Self, TlsError> {
         let seen = stamp(files);
-        let (config, leaf) = load(files, now)?;
+        let (config, leaf, until) = load(files, now)?;
         Ok(Self {
             files: files.clone(),
             seen,
             config: Arc::new(config),
             leaf,
+            until,
+            warned: None,
         })
     }
 
@@ -116,12 +125,14 @@ impl Tls {
     pub(crate) fn refresh(&mut self, now: UtcMillis) -> bool {
         let stamp = stamp(&self.files);
         if stamp == self.seen {
+            self.warn(now);
             return false;
         }
         match load(&self.files, now) {
-            Ok((config, leaf)) => {
+            Ok((config, leaf, until)) => {
                 tracing::info!("the TLS certificate was read again");
                 (self.config, self.leaf, self.seen) = (Arc::new(config), leaf, stamp);
+                (self.until, self.warned) = (until, None);
                 true
             }
             Err(error) => {
@@ -130,6 +141,24 @@ impl Tls {
                 false
             }
         }
+    }
+
+    /// Says once that the certificate's time is over, or soon will be; true when it did.
+    pub(super) fn warn(&mut self, now: UtcMillis) -> bool {
+        let left = self.until.since(now);
+        let Some(due) = WARNINGS_MS.into_iter().find(|before| left < *before) else {
+            return false;
+        };
+        if self.warned.is_some_and(|warned| warned <= due) {
+            return false;
+        }
+        self.warned = Some(due);
+        let (path, until) = (self.files.certificate.display(), self.until);
+        tracing::warn!(
+            "the certificate in {path} ends at {until}, and clients refuse it then: renew it; the new \
+             files are taken into use by themselves"
+        );
+        true
     }
 
     /// What new connections are met with.
@@ -169,14 +198,22 @@ fn stamp(files: &TlsFiles) -> Stamp {
 fn load(
     files: &TlsFiles,
     now: UtcMillis,
-) -> Result<(ServerConfig, CertificateDer<'static>), TlsError> {
+) -> Result<(ServerConfig, CertificateDer<'static>, UtcMillis), TlsError> {
     let path = &files.certificate;
     let chain = certificates(path)?;
     let leaf = chain
         .first()
         .cloned()
         .ok_or_else(|| missing_certificate(path))?;
-    in_time(path, &leaf, now)?;
+    let until = in_time(path, &leaf, now)?;
+    if has_gap(&chain) {
+        tracing::warn!(
+            "the certificate in {} was issued by another that does not follow it in the file: clients \
+             that do not know the issuer will refuse it. Add the ones in between, each after the one \
+             it issued (fullchain.pem)",
+            path.display()
+        );
+    }
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| unread(&files.key, error, "private key", "PRIVATE KEY"))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -194,7 +231,7 @@ fn load(
         damaged(&files.key, &error)
     })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok((config, leaf))
+    Ok((config, leaf, until))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -203,9 +240,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     blocks.collect::<Result<_, _>>().map_err(failed)
 }
 
-fn in_time(path: &Path, leaf: &CertificateDer<'_>, now: UtcMillis) -> Result<(), TlsError> {
-    let (from, until) =
-        certificate::validity(leaf).ok_or_else(|| damaged(path, &"its validity cannot be read"))?;
+fn in_time(path: &Path, leaf: &CertificateDer<'_>, now: UtcMillis) -> Result<UtcMillis, TlsError> {
+    let certificate::Said { from, until, .. } =
+        certificate::read(leaf).ok_or_else(|| damaged(path, &"it cannot be read"))?;
     let path = path.to_owned();
     if now < from {
         return Err(TlsError::TooEarly { path, at: from });
@@ -213,7 +250,19 @@ fn in_time(path: &Path, leaf: &CertificateDer<'_>, now: UtcMillis) -> Result<(),
     if now > until {
         return Err(TlsError::Expired { path, at: until });
     }
-    Ok(())
+    Ok(until)
+}
+
+/// Whether a certificate is not followed by its issuer's. A last one may be: clients know the root.
+/// (One alone whose issuer is a root itself is fine and cannot be told from others.)
+pub(super) fn has_gap(chain: &[CertificateDer<'_>]) -> bool {
+    let said: Vec<_> = chain
+        .iter()
+        .filter_map(|der| certificate::read(der))
+        .collect();
+    let broken = said.windows(2).any(|two| two[0].issuer != two[1].subject);
+    let alone = matches!(said.as_slice(), [leaf] if leaf.issuer != leaf.subject);
+    broken || alone
 }
 
 fn unread(path: &Path, error: pem::Error, what: &'static str, block: &'static str) -> TlsError {

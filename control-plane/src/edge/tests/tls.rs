@@ -13,6 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
 use crate::clock;
+use crate::edge::tls::has_gap;
 use crate::edge::{TlsError, TlsFiles};
 use crate::{Config, OpenError};
 
@@ -146,6 +147,55 @@ fn files_that_do_not_fit_are_refused_in_words() {
         tls.is_for("other.example.com"),
         Err(TlsError::OtherName { .. })
     ));
+}
+
+#[test]
+fn an_end_that_comes_near_is_told_once_a_week_a_day_and_at_it() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let files = write(dir.path(), &pair("localhost", 2020..2090));
+    let mut tls = Tls::open(&files, clock::wall()).unwrap();
+    let end = tls.until;
+    let mut told = Vec::new();
+    for half_days in -20..4 {
+        let now = end.plus_ms(half_days * DAY_MS / 2);
+        assert!(!tls.refresh(now));
+        // What `refresh` told is not told again.
+        assert!(!tls.warn(now));
+        told.push(tls.warned);
+    }
+    told.dedup();
+    let day = |count: i64| Some(count * DAY_MS);
+    assert_eq!(told, [None, day(7), day(1), day(0)]);
+}
+
+#[test]
+fn a_chain_with_a_gap_is_noticed() {
+    use rcgen::{BasicConstraints, CertifiedIssuer, DistinguishedName, DnType, IsCa};
+    let named = |name: &str, is_ca: bool| {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params
+    };
+    let fresh = || KeyPair::generate().unwrap();
+    let root = CertifiedIssuer::self_signed(named("root", true), fresh()).unwrap();
+    let between = CertifiedIssuer::signed_by(named("between", true), fresh(), &root).unwrap();
+    let leaf = named("leaf", false).signed_by(&fresh(), &between).unwrap();
+    let (leaf, between, root) = (leaf.der(), between.der(), root.der());
+    let gap = |chain: &[&CertificateDer<'static>]| {
+        let chain: Vec<_> = chain.iter().map(|der| (*der).clone()).collect();
+        has_gap(&chain)
+    };
+    assert!(gap(&[leaf]));
+    assert!(gap(&[leaf, root]));
+    assert!(gap(&[leaf, root, between]));
+    assert!(!gap(&[leaf, between]));
+    assert!(!gap(&[leaf, between, root]));
+    assert!(!gap(&[root]));
 }
 
 #[tokio::test]
