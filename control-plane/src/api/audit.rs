@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -16,6 +16,7 @@ use super::{Signed, answer};
 use crate::App;
 use crate::audit::{self, Filter, Form, object};
 use crate::auth::Caller;
+use crate::console::Query;
 
 /// Entries of one answer.
 const MOST: u32 = 500;

@@ -1,7 +1,7 @@
 //! `/v1/keys`: API keys as JSON.
 
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Signed, answer};
 use crate::App;
+use crate::console::Path;
 use crate::keys::{self, CreateKey, Key, scope_names};
 
 /// The routes.

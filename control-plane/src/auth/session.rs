@@ -18,9 +18,6 @@ use crate::store::Tx;
 use crate::store::sessions::{MembershipRow, NewSession, SessionRow};
 use crate::{App, clock, store};
 
-/// How a session's cookie begins in a `Cookie` header.
-pub(crate) const COOKIE: &str = "__Host-hostler=";
-
 /// A session ends so long after it began, milliseconds.
 const LIFE_MS: i64 = 30 * 24 * 3_600_000;
 

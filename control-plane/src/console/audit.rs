@@ -1,7 +1,7 @@
 //! Settings > Audit log: who did what, by filters, in pages, and as a file.
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use hostler_proto::error::Failure;
@@ -15,6 +15,7 @@ use super::layout::{self, Nav, Page};
 use super::parts::{empty, settings_tabs, table, when};
 use crate::audit::{self, Entry, Filter};
 use crate::auth::session::Visitor;
+use crate::console::Query;
 use crate::names::shortened;
 use crate::{App, api, clock};
 

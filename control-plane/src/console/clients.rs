@@ -4,7 +4,7 @@
 //! for machines without one. No key is filled in: there is none that could be shown again.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hostler_proto::error::Failure;
@@ -19,6 +19,7 @@ use crate::auth::oauth::grants::{grants, revoke_grant};
 use crate::auth::session::Visitor;
 use crate::auth::{Role, Scopes};
 use crate::connect::{self, Client, Paste};
+use crate::console::Path;
 use crate::keys::scope_names;
 use crate::store::grants::GrantRow;
 use crate::{App, clock, names};

@@ -7,7 +7,7 @@ mod add;
 mod page;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hostler_proto::error::Failure;
@@ -18,6 +18,7 @@ use super::assets::LIVE;
 use super::layout::{self, Nav, Page, redirect};
 use super::parts::{Tone, badge, empty, table, when};
 use super::{Checked, SignedIn};
+use crate::console::Path;
 use crate::hosts_catalog::manage::{self, Right};
 use crate::hosts_catalog::{HostView, members, show};
 use crate::{App, clock};

@@ -1,7 +1,7 @@
 //! The page behind an invitation's link.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -14,6 +14,7 @@ use super::layout;
 use super::setup::new_password;
 use super::stranger::{self, Stranger, StrangersForm, private};
 use crate::App;
+use crate::console::Path;
 use crate::people::Refused;
 use crate::people::invitations::{self, Invited};
 use crate::people::links::{self, LinkKind};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hostler_proto::time::UtcMillis;
@@ -19,6 +19,7 @@ use super::parts::{Tone, badge, confirm, copy_box, day, empty, settings_tabs, ta
 use super::{Checked, SignedIn};
 use crate::auth::session::Visitor;
 use crate::auth::{Role, Scope, Scopes};
+use crate::console::Path;
 use crate::keys::{self, CreateKey, Key, LONGEST_NAME, NewKey, scope_names};
 use crate::{App, clock};
 

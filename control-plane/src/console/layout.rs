@@ -170,6 +170,12 @@ pub(crate) fn plain(status: StatusCode, title: &str, body: Markup) -> Response {
     (status, document(&whole)).into_response()
 }
 
+/// The page of a request that was not let in.
+pub(crate) fn problem_page(status: StatusCode, message: &str, hint: &str) -> Response {
+    let failure = Failure::new(ErrorCode::InvalidArgument, message).hint(hint);
+    plain(status, "That did not work", problem(&failure))
+}
+
 /// The page of an operation that failed.
 pub(crate) fn failed(visitor: &Visitor, at: Nav, failure: &Failure) -> Response {
     let title = match failure.code {

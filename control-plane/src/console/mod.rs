@@ -4,6 +4,7 @@
 //! decide nothing. Everything works without JavaScript but what is live. A page of something that
 //! the visitor may not see is the same page as of something that does not exist.
 
+mod address;
 mod assets;
 mod audit;
 mod automations;
@@ -46,7 +47,8 @@ use crate::auth::session;
 use crate::edge::Peer;
 use layout::Nav;
 
-pub(crate) use layout::status_of;
+pub(crate) use address::{Path, Query};
+pub(crate) use layout::{problem_page, status_of};
 pub(crate) use runs::Streams;
 pub(crate) use visit::{Checked, SignedIn};
 
@@ -118,7 +120,8 @@ async fn instead(
     }
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
+/// Whether a person asks, by a browser.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT);
     accept.is_some_and(|accept| String::from_utf8_lossy(accept.as_bytes()).contains("text/html"))
 }

@@ -3,7 +3,7 @@
 //! The cookie of a sign-in that was begun holds its secret, what it is for, and where to go on to:
 //! nothing of it is trusted but the secret, which the provider's answer has to fit.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -22,6 +22,7 @@ use super::stranger::{self, Stranger, private};
 use crate::App;
 use crate::auth::cookie;
 use crate::config::SingleSignOn;
+use crate::console::Query;
 use crate::edge::Peer;
 use crate::people::links::{self, LinkKind};
 use crate::people::oidc::{self, Begun};

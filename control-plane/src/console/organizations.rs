@@ -1,7 +1,7 @@
 //! The organizations of a visitor: choosing one to work in, making another.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -17,6 +17,7 @@ use super::visit::Personal;
 use super::{Checked, SignedIn};
 use crate::App;
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::people::organizations;
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,7 +1,7 @@
 //! Pages of projects: the list, registering one on a host, and one project with its workspaces.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use hostler_proto::error::{ErrorCode, Failure};
@@ -16,6 +16,7 @@ use super::parts::{Paging, Tone, badge, day, empty, facts, pager, table, when};
 use super::workspaces::{host_options, list_of_workspaces};
 use super::{Checked, SignedIn};
 use crate::auth::session::Visitor;
+use crate::console::{Path, Query};
 use crate::projects::{self, CreateProject, ProjectPlace, ProjectView};
 use crate::workspaces::ListWorkspaces;
 use crate::{App, clock, hosts_catalog, names, workspaces};

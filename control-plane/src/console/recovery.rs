@@ -1,7 +1,7 @@
 //! The page behind a recovery link.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::setup::new_password;
 use super::stranger::{self, Stranger, StrangersForm, private};
 use crate::App;
+use crate::console::Path;
 use crate::people::links::{self, LinkKind};
 use crate::people::recovery;
 

@@ -1,7 +1,7 @@
 //! Setting the server up: the page behind the link that the first start prints.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::field::Field;
 use super::stranger::{self, Stranger, StrangersForm};
 use crate::App;
+use crate::console::Path;
 use crate::people::links::{self, LinkKind};
 use crate::people::setup::{self, Setup};
 

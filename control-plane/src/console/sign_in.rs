@@ -1,6 +1,6 @@
 //! Signing in and out.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -14,6 +14,7 @@ use super::visit::Personal;
 use super::{layout, oidc};
 use crate::App;
 use crate::auth::session;
+use crate::console::Query;
 use crate::edge::Peer;
 use crate::people::sign_in;
 

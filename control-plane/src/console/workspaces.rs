@@ -3,7 +3,7 @@
 mod removing;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use hostler_proto::error::Failure;
@@ -17,6 +17,7 @@ use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, empty, facts, pager, table, when};
 use super::{Checked, SignedIn};
 use crate::auth::session::Visitor;
+use crate::console::{Path, Query};
 use crate::hosts_catalog::{self, HostView};
 use crate::projects::{self, ProjectView};
 use crate::workspaces::{self, CreateWorkspace, ListWorkspaces, WorkspacePage, WorkspaceView};

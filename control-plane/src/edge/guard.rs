@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONNECTION, COOKIE, HOST, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, RETRY_AFTER};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::names::{Names, is_loopback};
 use super::{Network, Peer, Socket, headers, proxy};
-use crate::auth::Secret;
+use crate::auth::{Secret, cookie};
 use crate::limits::{Bucket, Limits, Wait, address_key};
-use crate::{App, clock};
+use crate::{App, clock, console};
 
 /// Longest address of a request, bytes: a sign-in's parameters take some hundred.
 const LONGEST_URI: usize = 8 << 10;
@@ -86,10 +86,11 @@ async fn stand_guard(
     });
     request.extensions_mut().insert(peer);
     let only_tls = peer.https && !named_loopback(request.headers());
-    let presented = credential(request.headers()).is_some();
+    let presented = said(request.headers()).next().is_some();
+    let for_person = console::wants_page(request.headers());
     let mut response = match guard.judge(&mut request, socket, peer) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => refusal.told(for_person),
     };
     if presented && response.status() == StatusCode::UNAUTHORIZED {
         let key = address_key(peer.address);
@@ -147,10 +148,10 @@ impl Guard {
         if uri.query().is_some_and(holds_secret) {
             return Err(Refusal::secret_in_address());
         }
-        let by_credential = match credential(headers) {
-            Some(credential) => self.limits.take(Bucket::Calls, credential, now),
-            None => Ok(()),
-        };
+        let session = cookie::SESSION.read(headers, peer);
+        let by_credential = said(headers)
+            .chain(session)
+            .try_for_each(|secret| self.limits.take(Bucket::Calls, secret, now));
         match by_credential {
             // A call of a tool is told as that tool's error, so that the model can wait.
             Err(wait) if is_mcp && request.method() == Method::POST => {
@@ -164,26 +165,19 @@ impl Guard {
 
 /// 429 with `Retry-After` (RFC 6585 section 4).
 pub(crate) fn too_many(wait: Wait, what: &str) -> Response {
-    Refusal::too_many(wait, what).into_response()
+    Refusal::too_many(wait, what).told(false)
 }
 
-/// What a request says who it is by; counted as it stands, good or not.
-fn credential(headers: &HeaderMap) -> Option<&str> {
-    let said = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    if let Some(token) = said(AUTHORIZATION.as_str()).or_else(|| said("x-api-key")) {
-        return Some(token);
-    }
-    let cookies = said(COOKIE.as_str())?;
-    let mut pairs = cookies.split(';').map(str::trim);
-    let is_session = |pair: &&str| {
-        let name = pair.split('=').next();
-        name == Some(crate::auth::session::COOKIE)
-    };
-    pairs.find(is_session)
+/// What a program says who it is by; counted good or not, and under however many names.
+fn said(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let bearers = words(headers, AUTHORIZATION.as_str())
+        .map(|value| value.split_once(' ').map_or(value, |(_, secret)| secret));
+    bearers.chain(words(headers, "x-api-key")).map(str::trim)
+}
+
+fn words<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+    let values = headers.get_all(name).into_iter();
+    values.map(|value| value.to_str().unwrap_or_default())
 }
 
 fn named_loopback(headers: &HeaderMap) -> bool {
@@ -255,15 +249,21 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = json!({"error": {
-            "code": self.code, "message": self.message, "hint": self.hint,
-        }});
+impl Refusal {
+    /// A page for a person, JSON for a program.
+    fn told(self, for_person: bool) -> Response {
         let header = match self.wait {
             Some(seconds) => (RETRY_AFTER, seconds.to_string()),
             None => (CONNECTION, "close".to_owned()),
         };
-        (self.status, [header], Json(body)).into_response()
+        let said = if for_person {
+            console::problem_page(self.status, &self.message, &self.hint)
+        } else {
+            let body = json!({"error": {
+                "code": self.code, "message": self.message, "hint": self.hint,
+            }});
+            (self.status, Json(body)).into_response()
+        };
+        ([header], said).into_response()
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Each proxy appends the address it was called from, so the list is read from the right and as far
 //! as the addresses are trusted: what a client made up stands further left. RFC 7239's `Forwarded`
-//! is not read.
+//! is not read: few proxies write it, and one that writes either of the two passes the other on as a
+//! client made it up, so that reading both is believing clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -2,8 +2,8 @@
 //!
 //! Reading takes `hosts:read`, everything else `hosts:write`. A host is named by its id or its name.
 
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Json, Router, routing};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::enrol::answer;
 use crate::auth::{self, Caller, Scope};
+use crate::console::{Path, Query};
 use crate::hosts_catalog::manage::{self, Right};
 use crate::hosts_catalog::show::{self, HostDetail};
 use crate::hosts_catalog::{HostView, keys, members};

@@ -13,7 +13,7 @@ mod show;
 mod simple;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use hostler_proto::error::Failure;
@@ -22,6 +22,7 @@ use serde::Deserialize;
 use super::layout::{self, Nav};
 use super::{Checked, SignedIn, text};
 use crate::auth::session::Visitor;
+use crate::console::{Path, Query};
 use crate::{App, automations};
 use form::Form;
 

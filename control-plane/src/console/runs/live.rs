@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,7 @@ use super::super::{SignedIn, layout, text};
 use super::streams::Slot;
 use super::{log, states};
 use crate::auth::session::{self, Visitor};
+use crate::console::{Path, Query};
 use crate::edge::{self, Peer};
 use crate::runs::LogBytes;
 use crate::{App, clock, runs};

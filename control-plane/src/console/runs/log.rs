@@ -4,7 +4,7 @@
 //! line twice, and an agent's JSON line is never cut.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hostler_proto::error::Failure;
@@ -16,6 +16,7 @@ use super::super::layout::{self, Nav};
 use super::super::{SignedIn, text};
 use super::failed;
 use crate::auth::Caller;
+use crate::console::Path;
 use crate::{App, runs};
 
 /// Bytes of a part.

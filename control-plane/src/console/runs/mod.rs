@@ -10,7 +10,7 @@ pub(super) mod states;
 mod streams;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use hostler_proto::error::Failure;
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::layout::{self, Nav};
 use super::{Checked, SignedIn, text};
 use crate::auth::session::Visitor;
+use crate::console::{Path, Query};
 use crate::{App, runs};
 
 pub(crate) use streams::Streams;

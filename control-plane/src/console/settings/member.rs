@@ -1,7 +1,7 @@
 //! One member: role, recovery link, removing or leaving.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -19,6 +19,7 @@ use super::super::{Checked, SignedIn};
 use super::members::{role, roles};
 use crate::App;
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::people::{members, recovery};
 use crate::store::members::MemberRow;
 

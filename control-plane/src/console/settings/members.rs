@@ -1,7 +1,7 @@
 //! Settings > Members: who belongs to the organization, and inviting others.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -17,6 +17,7 @@ use super::super::stranger::private;
 use super::super::{Checked, SignedIn};
 use crate::auth::Role;
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::people::{invitations, members};
 use crate::store::links::LinkRow;
 use crate::{App, clock};

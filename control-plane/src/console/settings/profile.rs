@@ -1,6 +1,6 @@
 //! Settings > Profile: name, email, password, sessions.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -17,6 +17,7 @@ use super::super::setup::new_password;
 use super::super::stranger::{retry_after, said};
 use super::super::{Checked, SignedIn};
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::edge::Peer;
 use crate::people::{Browser, Refused, profile};
 use crate::store::sessions::SessionRow;

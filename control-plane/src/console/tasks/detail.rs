@@ -1,6 +1,6 @@
 //! One task: what it says, where its work is, and the steps from here.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use hostler_proto::error::Failure;
 use maud::{Markup, html};
@@ -10,6 +10,7 @@ use super::{Choices, labels, path_of, priority, status_badge};
 use crate::App;
 use crate::auth::session::Visitor;
 use crate::clock;
+use crate::console::Path;
 use crate::console::field::Field;
 use crate::console::layout::{self, Nav, Page};
 use crate::console::parts::{confirm, day, facts, when};

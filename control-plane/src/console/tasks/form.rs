@@ -1,6 +1,6 @@
 //! The form that makes a task and changes one.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::time::UtcMillis;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{Choices, path_of};
 use crate::App;
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::console::field::Field;
 use crate::console::input::given;
 use crate::console::layout::{self, Nav, Page};

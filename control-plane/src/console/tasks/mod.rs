@@ -6,7 +6,7 @@ mod detail;
 mod form;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
 use hostler_proto::error::Failure;
@@ -19,6 +19,7 @@ use super::input::{PAGE, given, offset, query};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, day, empty, pager, table, tabs, when};
 use crate::auth::session::Visitor;
+use crate::console::Query;
 use crate::store::members;
 use crate::tasks::{self, ListTasks, Priority, Status, Task, TaskPage, TaskView};
 use crate::{App, clock, store};

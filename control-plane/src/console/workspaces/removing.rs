@@ -1,7 +1,7 @@
 //! Removing a workspace: what it holds is shown first, and work that is nowhere else is refused
 //! until the visitor says, in a step of its own, that it may be lost.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::workspace::WorkspaceKind;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{changes, state_badge};
 use crate::App;
 use crate::auth::session::Visitor;
+use crate::console::Path;
 use crate::console::field::Field;
 use crate::console::input::sentences;
 use crate::console::layout::{self, Nav, Page};

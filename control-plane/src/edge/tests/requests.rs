@@ -281,6 +281,60 @@ async fn too_many_requests_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn one_token_is_one_however_it_is_written_and_a_session_is_one_too() {
+    let rates = Rates::default().with(Bucket::Calls, Rate::per_minute(1, 3));
+    let settings = Settings {
+        rates,
+        ..Settings::default()
+    };
+    let whole = Whole::with(settings, None).await;
+    let ask = async |line: String| whole.ask("GET /sign-in", &[HOST, &line], "").await;
+    for written in ["Bearer", "BEARER", "Bearer  "] {
+        let line = format!("authorization: {written} {}", whole.key);
+        assert_eq!(ask(line).await.status(), 200);
+    }
+    let line = format!("x-api-key: {} ", whole.key);
+    assert_eq!(ask(line).await.status(), 429);
+    // Another credential beside it does not help.
+    let line = format!("authorization: Bearer x\r\nx-api-key: {}", whole.key);
+    assert_eq!(ask(line).await.status(), 429);
+    let secret = crate::auth::Secret::mint(crate::auth::SecretKind::Session, &[7; 32]);
+    let cookie = format!("cookie: a=b; __Host-hostler={}", secret.expose());
+    for number in 0..3 {
+        // Each time beside another bearer that nobody knows.
+        let line = format!("authorization: Bearer {number}\r\n{cookie}");
+        assert_eq!(ask(line).await.status(), 200);
+    }
+    let held_up = ask(format!("accept: text/html\r\n{cookie}")).await;
+    assert_eq!(held_up.status(), 429);
+    assert!(held_up.header("retry-after").is_some());
+    assert!(held_up.0.contains("Too many requests"), "{}", held_up.0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_a_page_for_people_and_json_for_programs() {
+    let whole = Whole::with(Settings::default(), None).await;
+    let key = format!("authorization: Bearer {}", whole.key);
+    for (address, status) in [
+        ("/v1/audit?limit=x", 400),
+        ("/v1/hosts/%ff", 404),
+        ("/healthz?token=x", 400),
+    ] {
+        let first = format!("GET {address}");
+        let person = [HOST, key.as_str(), "accept: text/html"];
+        let page = whole.ask(&first, &person, "").await;
+        assert_eq!(page.status(), status, "{address}");
+        assert!(page.0.contains("<h1>"), "{address}: {}", page.0);
+        let told = whole.ask(&first, &[HOST, &key], "").await;
+        assert_eq!(told.status(), status, "{address}");
+        let body = told.body();
+        let error = body.get("error").unwrap_or(&body);
+        assert!(error["code"].is_string(), "{address}: {}", told.0);
+        assert!(error["hint"].is_string(), "{address}: {}", told.0);
+    }
+}
+
+#[tokio::test]
 async fn one_address_is_held_up_and_another_behind_the_proxy_is_not() {
     let rates = Rates::default().with(Bucket::Requests, Rate::per_minute(1, 2));
     let settings = |trusted: &[&str]| Settings {
