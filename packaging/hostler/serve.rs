@@ -1,5 +1,6 @@
 //! `hostler up` and `hostler server`: long-running processes, ended by Ctrl-C or TERM.
 
+use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
@@ -145,16 +146,18 @@ pub(crate) fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
 }
 
-/// Cancels the token on Ctrl-C, TERM or HUP.
+/// Cancels the token on Ctrl-C and TERM; and on HUP where that means that the terminal was closed. A
+/// service is told by HUP to read its files again, which are read when they change.
 pub(crate) fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
-    for kind in [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
+    let in_terminal = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+    for (kind, ends) in [
+        (SignalKind::interrupt(), true),
+        (SignalKind::terminate(), true),
+        (SignalKind::hangup(), in_terminal),
     ] {
         let mut signals = signal(kind)?;
         let shutdown = shutdown.clone();
@@ -164,8 +167,12 @@ pub(crate) fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failu
             reason = "a signal listener belongs to the whole process"
         )]
         drop(tokio::spawn(async move {
-            signals.recv().await;
-            shutdown.cancel();
+            while signals.recv().await.is_some() {
+                if ends {
+                    return shutdown.cancel();
+                }
+                tracing::info!("HUP: changed certificates are read by themselves");
+            }
         }));
     }
     Ok(())

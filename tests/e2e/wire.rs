@@ -9,9 +9,10 @@ use std::{
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Ended, Home, Program, Service, eventually, secs};
+use crate::harness::{Ended, Home, Program, Service, client, eventually, secs, set_up};
 
 /// A certificate authority and what it signed for `localhost`, as files.
 struct Authority {
@@ -57,7 +58,7 @@ fn a_host_and_the_commands_use_tls_with_the_systems_roots() {
         authority.certificate.to_str().unwrap(),
         authority.key.to_str().unwrap(),
     );
-    let mut program = Program::spawn(server.hostler(&[
+    let mut command = server.hostler(&[
         "server",
         "--port",
         &port,
@@ -65,13 +66,20 @@ fn a_host_and_the_commands_use_tls_with_the_systems_roots() {
         certificate,
         "--tls-key",
         key,
-    ]));
+    ]);
+    command.env("HOSTLER_LOG", "hostler=info");
+    let mut program = Program::spawn(command);
     let url = format!("https://localhost:{port}");
     eventually("the server serves", secs(20), || {
         assert!(program.ended().is_none(), "{}", program.output());
         let saved = server.hostler_home().join("credentials.json");
         let there = fs::read_to_string(saved).is_ok_and(|text| text.contains(&url));
         (there && TcpStream::connect(("127.0.0.1", server.port())).is_ok()).then_some(())
+    });
+    // A service is asked by HUP to read its files again: that does not end it.
+    program.signal(Signal::HUP);
+    eventually("HUP is noticed", secs(30), || {
+        program.stderr().contains("HUP").then_some(())
     });
     // Without the root nobody believes it; with it, everything works.
     let (_, words) = trusting(&server, &host.path("none.pem"), &["hosts", "list"]).failed();
@@ -98,6 +106,65 @@ fn a_host_and_the_commands_use_tls_with_the_systems_roots() {
         .json();
         (listed["hosts"][0]["name"] == json!("box")).then_some(())
     });
+}
+
+/// Serves this text at `/client.json` over TLS, and says where.
+fn serving_over_tls(home: &Home, authority: &Authority) -> (Program, u16) {
+    const SCRIPT: &str = "const fs = require('fs');
+        const server = require('https').createServer(
+            {cert: fs.readFileSync(process.argv[1]), key: fs.readFileSync(process.argv[2])},
+            (request, response) => {
+                const id = `https://${request.headers.host}${request.url}`;
+                response.setHeader('content-type', 'application/json');
+                response.end(JSON.stringify({client_id: id, client_name: 'Documented',
+                    redirect_uris: ['http://localhost/callback']}));
+            });
+        server.listen(0, '127.0.0.1', () => console.log(`port ${server.address().port} `));";
+    let mut command = client(home, "node");
+    command.arg("-e").arg(SCRIPT);
+    command.args([&authority.certificate, &authority.key]);
+    let program = Program::spawn(command);
+    let port = eventually("node serves", secs(30), || {
+        let said = program.stdout();
+        let (_, rest) = said.split_once("port ")?;
+        rest.split_once(' ')?.0.parse().ok()
+    });
+    (program, port)
+}
+
+#[test]
+fn a_clients_document_is_read_over_tls_from_whom_this_system_trusts() {
+    let (trusting, doubting) = (Home::new(), Home::new());
+    let authority = Authority::of(&trusting);
+    let (_site, port) = serving_over_tls(&trusting, &authority);
+    let root = authority.root.to_str().unwrap();
+    let vouched = format!("Vouched for by localhost:{port}");
+    let unknown = "invalid peer certificate";
+    for (home, roots, cases) in [
+        // The certificate is for one of the two names.
+        (
+            &trusting,
+            root,
+            &[("localhost", vouched.as_str()), ("127.0.0.1", unknown)][..],
+        ),
+        (&doubting, "/dev/null", &[("localhost", unknown)]),
+    ] {
+        let environment = [
+            ("SSL_CERT_FILE", roots),
+            ("HOSTLER_LOOPBACK_CLIENT_DOCUMENTS", "true"),
+        ];
+        let service = home.server_with(&environment);
+        let mut owner = set_up(&service);
+        for (host, words) in cases {
+            let page = owner.open(&format!(
+                "/oauth/authorize?response_type=code&code_challenge_method=S256\
+                 &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM\
+                 &client_id=https%3A%2F%2F{host}%3A{port}%2Fclient.json\
+                 &redirect_uri=http%3A%2F%2Flocalhost%3A9%2Fcallback"
+            ));
+            assert!(page.words().contains(words), "{host}: {}", page.shown());
+        }
+    }
 }
 
 #[test]
