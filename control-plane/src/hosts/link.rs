@@ -22,10 +22,11 @@ use hostler_proto::link::{Now, close};
 use hostler_proto::time::UtcMillis;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 
+use super::greeting::Place;
 use super::registry::{Ask, Call, Handle, Wake};
 use super::{ProgressSink, admit};
 use crate::ingest::{self, Stated, StatedRun};
@@ -47,7 +48,7 @@ const BACK_MS: u64 = 1_000;
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Serves one socket to its end.
-pub(super) async fn serve(app: App, socket: Socket, place: OwnedSemaphorePermit) {
+pub(super) async fn serve(app: App, socket: Socket, place: Place) {
     let config = ControlConfig {
         server_id: app.server.id,
         nonce: clock::random(),
@@ -90,7 +91,7 @@ struct Link {
     wake: Arc<Wake>,
     told_to_close: watch::Receiver<Option<(u16, String)>>,
     /// Held until the host is known.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     joined: Option<Joined>,
     waiting: BTreeMap<CommandId, Vec<Waiting>>,
     probes: Vec<oneshot::Sender<bool>>,

@@ -7,6 +7,7 @@
 mod admit;
 mod api;
 mod enrol;
+mod greeting;
 mod link;
 mod news;
 mod registry;

@@ -10,12 +10,11 @@ use hostler_proto::host::HostLoad;
 use hostler_proto::ids::{CommandId, HostId, InstanceId, RunId};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
+use super::greeting::Greeting;
 use super::news::News;
 use super::{Presence, ProgressSink};
 use hostler_proto::time::UtcMillis;
 
-/// Sockets that have not introduced themselves yet.
-pub(super) const MOST_GREETING: usize = 256;
 /// Hosts admitted at the same time: a whole fleet returns at once after a restart.
 const MOST_ADMITTING: usize = 8;
 /// Locks that put what happens to one host in order.
@@ -103,7 +102,7 @@ pub struct Hosts {
     changed: watch::Sender<u64>,
     gates: Vec<tokio::sync::Mutex<()>>,
     pub(super) admitting: Semaphore,
-    pub(super) greeting: Arc<Semaphore>,
+    pub(super) greeting: Greeting,
     pub(super) news: News,
 }
 
@@ -114,7 +113,7 @@ impl Default for Hosts {
             changed: watch::Sender::new(0),
             gates: (0..GATES).map(|_| tokio::sync::Mutex::new(())).collect(),
             admitting: Semaphore::new(MOST_ADMITTING),
-            greeting: Arc::new(Semaphore::new(MOST_GREETING)),
+            greeting: Greeting::default(),
             news: News::default(),
         }
     }

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::link;
 use crate::App;
+use crate::edge::Peer;
 
 const UPGRADE: Duration = Duration::from_secs(10);
 
@@ -27,7 +28,8 @@ pub(super) async fn link(State(app): State<App>, mut request: Request) -> Respon
         )
             .into_response();
     };
-    let Ok(place) = app.hosts.greeting.clone().try_acquire_owned() else {
+    let peer = request.extensions().get::<Peer>().copied();
+    let Some(place) = app.hosts.greeting.enter(peer.unwrap_or_default().address) else {
         let wait = [(header::RETRY_AFTER, "5")];
         return (StatusCode::SERVICE_UNAVAILABLE, wait, "too many at once\n").into_response();
     };

@@ -225,7 +225,7 @@ async fn hostile_sockets_are_closed_and_harm_nobody() {
     assert!(served.app.hosts.online(host.id).is_some());
     served
         .until("all greeting places free", async |app| {
-            app.hosts.greeting.available_permits() == super::super::registry::MOST_GREETING
+            app.hosts.greeting.is_empty()
         })
         .await;
 }
