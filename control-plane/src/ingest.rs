@@ -25,6 +25,11 @@ use crate::{App, automations, clock, projects, reconcile};
 /// A host states at most this many runs when it connects; with that many, some may be missing.
 const MOST_STATED: usize = 1000;
 
+/// So many refused events of a host are kept, the newest, each up to so many characters.
+const MOST_REFUSED: u32 = 1000;
+const REFUSED_CHARS: usize = 4 << 10;
+const REASON_CHARS: usize = 300;
+
 /// So many starts are remembered that a restored database left behind.
 const MOST_PAST_MARKS: usize = 100;
 
@@ -173,11 +178,14 @@ pub async fn events(
             continue;
         }
         if let Some(reason) = apply_json(&mut tx, &row, event, now).await? {
-            let text = event.to_string();
+            let text: String = event.to_string().chars().take(REFUSED_CHARS).collect();
             store::hosts::refuse_event(&mut tx, host, *seq, &text, &reason, now).await?;
             ack.refused.push((*seq, reason));
         }
         ack.acked = *seq;
+    }
+    if !ack.refused.is_empty() {
+        store::hosts::prune_refused(&mut tx, host, MOST_REFUSED).await?;
     }
     if ack.acked > row.event_seq {
         store::hosts::set_event_seq(&mut tx, host, ack.acked).await?;
@@ -300,7 +308,11 @@ async fn apply_json(
 ) -> Result<Option<String>, StoreError> {
     match Event::deserialize(event) {
         Ok(event) => apply(tx, host, event, now).await,
-        Err(error) => Ok(Some(format!("not an event this server knows: {error}"))),
+        Err(error) => {
+            // It may quote all of what it could not read.
+            let words: String = error.to_string().chars().take(REASON_CHARS).collect();
+            Ok(Some(format!("not an event this server knows: {words}")))
+        }
     }
 }
 
@@ -366,7 +378,7 @@ async fn run_changed(
     run: &Run,
     now: UtcMillis,
 ) -> Result<bool, StoreError> {
-    if !store::automations::exists(tx, host.org_id, run.automation_id).await? {
+    if !store::automations::was_on(tx, host.id, run.automation_id).await? {
         return Ok(false);
     }
     if forgotten(run) && ended_before(tx, run.id).await? {

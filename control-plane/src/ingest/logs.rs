@@ -46,7 +46,7 @@ pub async fn log_frames(
     for frame in frames {
         let run = frame.run_id;
         if let std::collections::btree_map::Entry::Vacant(place) = growing.entry(run) {
-            place.insert(own_log(&mut tx, host, run).await?.map(Growing::new));
+            place.insert(own_log(&mut tx, host, run, now).await?.map(Growing::new));
         }
         if let Some(Some(one)) = growing.get_mut(&run) {
             one.take(frame, now);
@@ -99,7 +99,7 @@ pub async fn log_final(
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     super::known(&mut tx, host).await?;
-    let Some(mut log) = own_log(&mut tx, host, run).await? else {
+    let Some(mut log) = own_log(&mut tx, host, run, now).await? else {
         return Ok(not_its_log(host, run, size));
     };
     if log.size.is_some() || log.end < size {
@@ -156,14 +156,24 @@ fn behind(records: &[LogRecord], mut known: usize) -> Vec<LogRecord> {
     rest
 }
 
-/// Where a run's log stands, if it is this host's to write (a new log is).
-async fn own_log(tx: &mut Tx, host: HostId, run: RunId) -> Result<Option<LogRow>, StoreError> {
+/// Where a run's log stands, if it is this host's to write (a new log is). What another host wrote
+/// before the run was known gives way to the host the run is on.
+async fn own_log(
+    tx: &mut Tx,
+    host: HostId,
+    run: RunId,
+    now: UtcMillis,
+) -> Result<Option<LogRow>, StoreError> {
     let owner = store::runs::host_in(tx, run).await?;
     if owner.is_some_and(|owner| owner != host) {
         return Ok(None);
     }
-    let log = store::logs::state(tx, run).await?;
-    let log = log.unwrap_or_else(|| LogRow::empty(host));
+    let empty = LogRow::empty(host);
+    let mut log = store::logs::state(tx, run).await?.unwrap_or(empty);
+    if log.host_id != host && owner.is_some() {
+        log = empty;
+        store::logs::clear(tx, run, &mut log, now).await?;
+    }
     Ok((log.host_id == host).then_some(log))
 }
 

@@ -178,14 +178,17 @@ pub async fn by_id_in(
     row.as_ref().map(automation).transpose()
 }
 
-/// Whether the organization has (or had) this automation.
-pub async fn exists(tx: &mut Tx, org: OrgId, id: AutomationId) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT 1 FROM automations WHERE org_id = $1 AND id = $2")
-        .bind(org.to_string())
-        .bind(id.to_string())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(StoreError::at("looks up an automation"))?;
+/// Whether this automation is, or once was, on this host.
+pub async fn was_on(tx: &mut Tx, host: HostId, id: AutomationId) -> Result<bool, StoreError> {
+    let row = sqlx::query(
+        "SELECT 1 FROM automations WHERE id = $2 AND host_id = $1 UNION ALL \
+         SELECT 1 FROM automation_tombstones WHERE automation_id = $2 AND host_id = $1",
+    )
+    .bind(host.to_string())
+    .bind(id.to_string())
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(StoreError::at("looks up an automation"))?;
     Ok(row.is_some())
 }
 

@@ -494,6 +494,20 @@ pub async fn refuse_event(
     Ok(())
 }
 
+/// Forgets all but the newest so many events of a host that were set aside.
+pub async fn prune_refused(tx: &mut Tx, id: HostId, keep: u32) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM refused_events WHERE host_id = $1 AND seq <= (SELECT seq FROM refused_events \
+         WHERE host_id = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)",
+    )
+    .bind(id.to_string())
+    .bind(i64::from(keep))
+    .execute(&mut **tx)
+    .await
+    .map_err(StoreError::at("forgets old events that were set aside"))?;
+    Ok(())
+}
+
 /// The events of a host that were set aside, with their reasons, oldest first.
 pub async fn refused_events(store: &Store, id: HostId) -> Result<Vec<(u64, String)>, StoreError> {
     let rows =

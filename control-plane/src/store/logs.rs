@@ -80,7 +80,7 @@ pub async fn set_state(
     sqlx::query(
         "INSERT INTO run_logs (run_id, host_id, end_at, crc, size, packed_to, stored, as_of) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (run_id) DO UPDATE SET \
-         end_at = excluded.end_at, crc = excluded.crc, size = excluded.size, \
+         host_id = excluded.host_id, end_at = excluded.end_at, crc = excluded.crc, size = excluded.size, \
          packed_to = excluded.packed_to, stored = excluded.stored, as_of = excluded.as_of",
     )
     .bind(run.to_string())

@@ -33,7 +33,8 @@ pub struct PlaceRow {
 }
 
 /// Records what a host says of a project. False, and nothing written, when the id is another
-/// organization's.
+/// organization's. What the project is called and where it comes from is a host's to say only while
+/// no other host has it.
 pub async fn put(
     tx: &mut Tx,
     org: OrgId,
@@ -47,7 +48,9 @@ pub async fn put(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
          name = excluded.name, slug = excluded.slug, url = excluded.url, \
          url_key = excluded.url_key, updated_at = excluded.updated_at \
-         WHERE projects.org_id = excluded.org_id",
+         WHERE projects.org_id = excluded.org_id AND NOT EXISTS (SELECT 1 FROM host_projects p \
+         JOIN hosts h ON h.id = p.host_id WHERE p.project_id = excluded.id AND p.host_id <> $9 \
+         AND h.revoked_at IS NULL)",
     )
     .bind(project.id.to_string())
     .bind(org.to_string())
@@ -57,14 +60,26 @@ pub async fn put(
     .bind(url_key)
     .bind(project.created_at.0)
     .bind(now.0)
+    .bind(host.to_string())
     .execute(&mut **tx)
     .await
     .map_err(StoreError::at("records a project"))?;
-    if done.rows_affected() == 0 {
+    if done.rows_affected() == 0 && !is_of(tx, org, project.id).await? {
         return Ok(false);
     }
     put_place(tx, host, project, now).await?;
     Ok(true)
+}
+
+/// Whether a project is the organization's.
+async fn is_of(tx: &mut Tx, org: OrgId, id: ProjectId) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM projects WHERE id = $1 AND org_id = $2")
+        .bind(id.to_string())
+        .bind(org.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(StoreError::at("looks up a project"))?;
+    Ok(row.is_some())
 }
 
 async fn put_place(

@@ -286,7 +286,7 @@ async fn a_name_is_its_owners_to_change_and_unique() {
     let app = &catalog.app;
     add_host(app, &catalog.caller, "Box").await;
     let rename = async |name: &str| manage::rename(app, &catalog.caller, "MacBook", name).await;
-    for bad in ["", "  ", "a\nb", &"x".repeat(101)] {
+    for bad in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(101)] {
         assert_eq!(
             rename(bad).await.unwrap_err().code,
             ErrorCode::InvalidArgument

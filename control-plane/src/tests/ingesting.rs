@@ -391,6 +391,7 @@ async fn what_one_host_skipped_gives_way_to_what_another_ran() {
     let catalog = Catalog::new().await;
     let automation = catalog.automation("a").await;
     let other = add_host(&catalog.app, &catalog.caller, "Other").await;
+    once_on(&catalog, other, automation).await;
     let skipped = RunState::Skipped {
         reason: SkipReason::Missed,
         at: START,

@@ -9,6 +9,7 @@ mod hosting;
 mod ingesting;
 mod keeping;
 mod live_pages;
+mod lying;
 mod moving;
 mod reading;
 mod records;
@@ -113,6 +114,15 @@ async fn log_bytes(
     };
     let stored = crate::ingest::log_frames(app, host, &[frame]).await?;
     Ok(stored[0].ack)
+}
+
+/// An automation was on this host once.
+async fn once_on(catalog: &Catalog, host: HostId, automation: AutomationId) {
+    let mut tx = catalog.app.store.begin().await.unwrap();
+    store::automations::bury(&mut tx, host, automation, 1)
+        .await
+        .unwrap();
+    catalog.app.store.commit(tx).await.unwrap();
 }
 
 async fn open_app(dir: &std::path::Path) -> App {

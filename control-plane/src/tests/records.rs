@@ -129,7 +129,7 @@ async fn automations_are_found_by_part_of_their_name() {
 #[tokio::test]
 async fn a_hosts_desired_state_is_told_from_any_revision() {
     let catalog = Catalog::new().await;
-    let (store, caller) = (&catalog.app.store, &catalog.caller);
+    let store = &catalog.app.store;
     let first = catalog.automation("1").await;
     let second = catalog.automation("2").await;
     let desired = store::automations::desired(store, catalog.host, 0)
@@ -156,13 +156,12 @@ async fn a_hosts_desired_state_is_told_from_any_revision() {
 
     let mut tx = store.begin().await.unwrap();
     assert!(
-        store::automations::exists(&mut tx, caller.org_id, first)
+        store::automations::was_on(&mut tx, catalog.host, first)
             .await
             .unwrap()
     );
-    let stranger = OrgId(Uuid::from_u128(9));
     assert!(
-        !store::automations::exists(&mut tx, stranger, first)
+        !store::automations::was_on(&mut tx, HostId(Uuid::from_u128(9)), first)
             .await
             .unwrap()
     );
