@@ -26,8 +26,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Prints text of others: its control characters but line ends and tabs are left out.
 pub(crate) fn text_block(text: &str) -> Result<(), Failure> {
-    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
-    line(text.chars().filter(kept).collect::<String>().trim_end())
+    line(lines(text).trim_end())
 }
 
 /// A word to the person at the terminal, beside what is printed.
@@ -55,7 +54,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) -> Res
             .collect::<Vec<_>>(),
     );
     for row in rows {
-        table.add_row(row.into_iter().map(|cell| plain(&cell)).collect::<Vec<_>>());
+        table.add_row(row.into_iter().map(|cell| shown(&cell)).collect::<Vec<_>>());
     }
     for line in table.to_string().lines() {
         self::line(line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end()))?;
@@ -68,7 +67,7 @@ pub(crate) fn fields(fields: &[(&str, Option<String>)]) -> Result<(), Failure> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in fields {
         if let Some(value) = value {
-            line(&format!("{name:width$}  {}", plain(value)))?;
+            line(&format!("{name:width$}  {}", shown(value)))?;
         }
     }
     Ok(())
@@ -95,19 +94,16 @@ pub(crate) fn state(word: &str) -> String {
     }
 }
 
-/// The text of a JSON string, or nothing.
+/// The text of a JSON string, or nothing; without what would command a terminal.
 pub(crate) fn text(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .filter(|text| !text.is_empty())
+    value.as_str().map(lines).filter(|text| !text.is_empty())
 }
 
-/// The text of a JSON value for a table's cell.
+/// The text of a JSON value for a table's cell; without what would command a terminal.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => lines(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
@@ -131,12 +127,35 @@ pub(crate) fn size(bytes: &Value) -> String {
     }
 }
 
-/// Text without control characters but colour of our own: names come from other people.
+/// Text without control characters but line ends and tabs.
+fn lines(text: &str) -> String {
+    let kept = |c: &char| harmless(*c) || matches!(c, '\n' | '\t');
+    text.chars().filter(kept).collect()
+}
+
+/// Text without control characters: names come from other people, and from hosts.
 fn plain(text: &str) -> String {
-    let ours = text.starts_with("\u{1b}[") && text.ends_with("\u{1b}[0m");
-    text.chars()
-        .filter(|c| !c.is_control() || (ours && *c == '\u{1b}'))
-        .collect()
+    text.chars().filter(|c| harmless(*c)).collect()
+}
+
+/// The same, but with the colour of a state's word.
+fn shown(text: &str) -> String {
+    let inner = text.strip_prefix("\u{1b}[").and_then(|rest| {
+        let (colour, word) = rest.strip_suffix("\u{1b}[0m")?.split_once('m')?;
+        (colour.len() == 2 && colour.bytes().all(|b| b.is_ascii_digit())).then_some((colour, word))
+    });
+    match inner {
+        Some((colour, word)) => format!("\u{1b}[{colour}m{}\u{1b}[0m", plain(word)),
+        None => plain(text),
+    }
+}
+
+/// Whether a character is one of text: neither a command to a terminal nor one that turns the
+/// direction of what stands around it (Unicode's bidirectional controls).
+fn harmless(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns
 }
 
 /// Progress of a long call, on a terminal only.
@@ -211,7 +230,20 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_are_dropped() {
-        assert_eq!(plain("a\u{1b}[31mb\u{7}"), "a[31mb");
+        assert_eq!(plain("a\u{1b}[31mb\u{7}\u{202e}c"), "a[31mbc");
+        let value = Value::from("\u{1b}[2Ja\r\nb\u{9b}");
+        assert_eq!(cell(&value), "[2Ja\nb");
+        assert_eq!(text(&value).as_deref(), Some("[2Ja\nb"));
+        // Colour is a state's alone, and does not let anything else through.
+        assert_eq!(
+            shown("\u{1b}[32mready\u{1b}[0m"),
+            "\u{1b}[32mready\u{1b}[0m"
+        );
+        assert_eq!(shown("\u{1b}[2J\u{1b}[31mx\u{1b}[0m"), "[2J[31mx[0m");
+        assert_eq!(
+            shown("\u{1b}[32mx\u{1b}[2J\u{1b}[0m"),
+            "\u{1b}[32mx[2J\u{1b}[0m"
+        );
     }
 
     #[test]
