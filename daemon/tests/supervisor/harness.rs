@@ -214,28 +214,33 @@ pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-/// A filesystem that can be filled without harm; none where mounting is not allowed.
+/// A filesystem that can be filled without harm. Mounting it takes root, or `sudo` without a password.
 pub(crate) struct SmallDisk(pub(crate) tempfile::TempDir);
 
 impl SmallDisk {
-    pub(crate) fn mount() -> Option<Self> {
+    pub(crate) fn mount() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
+        let mounted = as_root("mount")
+            .args(["-t", "tmpfs", "-o", "size=512k,mode=777", "tmpfs"])
             .arg(temp.path())
-            .stderr(std::process::Stdio::null())
             .status()
             .is_ok_and(|status| status.success());
-        mounted.then_some(Self(temp))
+        assert!(mounted, "a small disk cannot be mounted: run this as root");
+        Self(temp)
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        std::process::Command::new("umount")
-            .arg("-l")
-            .arg(self.0.path())
-            .status()
-            .ok();
+        as_root("umount").arg("-l").arg(self.0.path()).status().ok();
     }
+}
+
+fn as_root(program: &str) -> std::process::Command {
+    if rustix::process::geteuid().is_root() {
+        return std::process::Command::new(program);
+    }
+    let mut sudo = std::process::Command::new("sudo");
+    sudo.args(["-n", program]);
+    sudo
 }

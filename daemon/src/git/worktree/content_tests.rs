@@ -102,13 +102,6 @@ fn no_entry_of_a_fresh_index_needs_a_second_look() {
 
 #[test]
 fn a_long_running_filter_is_spoken_to_as_git_does() {
-    if !std::process::Command::new("python3")
-        .arg("--version")
-        .output()
-        .is_ok_and(|out| out.status.success())
-    {
-        return;
-    }
     let sample = Sample::new();
     let (root, filter) = (sample.root(), sample.dir().join("filter.py"));
     fs::write(&filter, include_str!("swapcase_filter.py")).unwrap();
