@@ -1,5 +1,5 @@
 //! Telling the control plane what this host is: its facts when they change, and everything when the
-//! control plane is another one than before.
+//! control plane is another one than before, or has forgotten what it was told.
 //!
 //! Invariant: what was told is recorded in the transaction that puts it into the outbox. It does not
 //! find facts out and does not send.
@@ -59,12 +59,41 @@ pub(crate) async fn server(
     Ok(())
 }
 
+/// The control plane says which events it has. When it had more before, its catalog was restored
+/// from an older copy: it is told everything once more, with the runs and the logs still here.
+pub(crate) async fn known_there(
+    context: &Context,
+    seq: u64,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let mut tx = context.store.begin().await?;
+    let had = outbox::acked(&mut tx).await?;
+    if had <= seq {
+        return Ok(());
+    }
+    tracing::warn!(
+        had,
+        has = seq,
+        "the control plane has forgotten what it was told: everything is told again"
+    );
+    outbox::set_acked(&mut tx, seq).await?;
+    what_there_is(context, &mut tx, now).await?;
+    runs::tell_again(&mut tx, now).await?;
+    context.store.commit(tx).await
+}
+
 async fn start_over(context: &Context, tx: &mut Tx, now: UtcMillis) -> Result<(), StoreError> {
     outbox::clear(tx).await?;
+    outbox::set_acked(tx, 0).await?;
     runs::forget_logs(tx).await?;
     automations::mark_all_deleted(tx).await?;
     meta::set(tx, crate::automations::REVISION_KEY, "0").await?;
     meta::set(tx, crate::automations::HASH_KEY, "").await?;
+    what_there_is(context, tx, now).await
+}
+
+/// Facts, projects and workspaces.
+async fn what_there_is(context: &Context, tx: &mut Tx, now: UtcMillis) -> Result<(), StoreError> {
     let mut events = Vec::new();
     if let Some(json) = meta::get(tx, FACTS_KEY).await? {
         let facts =
@@ -139,5 +168,54 @@ mod tests {
             4,
             "numbers are never used again"
         );
+    }
+
+    #[tokio::test]
+    async fn a_control_plane_that_has_forgotten_is_told_everything_again() {
+        use hostler_proto::run::{Finished, Outcome, RunResult, RunState};
+
+        let home = tempfile::tempdir().unwrap();
+        let context = crate::open_home(home.path()).await.unwrap();
+        let store = &context.store;
+        let started = crate::runs::launch::tests::row("shell", "true");
+        let mut ended = started.run.clone();
+        ended.state = RunState::Finished(Box::new(Finished {
+            result: RunResult::Succeeded,
+            started_at: None,
+            finished_at: UtcMillis(5),
+            reason: None,
+            exit_code: Some(0),
+            signal: None,
+            outcome: Outcome::default(),
+            log_bytes: 3,
+        }));
+        let mut tx = store.begin().await.unwrap();
+        runs::insert(&mut tx, &started.run, &started.automation)
+            .await
+            .unwrap();
+        runs::update(&mut tx, &ended, UtcMillis(5)).await.unwrap();
+        runs::complete_log(&mut tx, ended.id, 3, 7).await.unwrap();
+        store.commit(tx).await.unwrap();
+        facts(&context, some_facts(2), UtcMillis(1)).await.unwrap();
+        let told_up_to = context.store.outbox_next().await.unwrap() - 1;
+        store.outbox_acked(told_up_to).await.unwrap();
+        store.log_delivered(ended.id).await.unwrap();
+
+        // One that knows all, and one that is told of something later than this, has forgotten nothing.
+        for known in [told_up_to, told_up_to + 7] {
+            known_there(&context, known, UtcMillis(6)).await.unwrap();
+            assert_eq!(told(&context).await, []);
+        }
+        // Less than it said it has: its catalog is an older one.
+        known_there(&context, 1, UtcMillis(7)).await.unwrap();
+        let again = [
+            Event::HostChanged(some_facts(2)),
+            Event::RunChanged(Box::new(ended)),
+        ];
+        assert_eq!(told(&context).await, again);
+        assert_eq!(store.undelivered_logs().await.unwrap().len(), 1);
+        // Once.
+        known_there(&context, 1, UtcMillis(8)).await.unwrap();
+        assert_eq!(told(&context).await.len(), 2);
     }
 }

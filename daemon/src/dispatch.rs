@@ -237,7 +237,8 @@ impl Local for Dispatch {
         Ok(self.context.store.logs_acked(acks).await?)
     }
 
-    async fn welcomed(&self) -> Result<(), Failure> {
+    async fn welcomed(&self, events_there: u64) -> Result<(), Failure> {
+        announce::known_there(&self.context, events_there, clock::wall()).await?;
         policy::stand_up(&self.context).await
     }
 
@@ -513,7 +514,7 @@ mod tests {
         let row = store.unfinished_runs().await.unwrap().remove(0);
         let refused = policy::refuses_run(&dispatch.context, &row).await.unwrap();
         assert!(refused.unwrap().contains("two"));
-        dispatch.welcomed().await.unwrap();
+        dispatch.welcomed(0).await.unwrap();
         assert_eq!(
             policy::refuses_run(&dispatch.context, &row).await.unwrap(),
             None

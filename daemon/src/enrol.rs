@@ -24,8 +24,8 @@ use uuid::Uuid;
 use crate::clock;
 use crate::config::Layout;
 
-pub(crate) use rotate::rotate_when_due;
 pub use rotate::{Rotated, rotate};
+pub(crate) use rotate::{back_to_old_key, rotate_when_due};
 
 /// Time for the control plane's whole answer.
 const ANSWER: Duration = Duration::from_secs(20);

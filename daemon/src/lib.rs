@@ -39,7 +39,8 @@ pub use enrol::{
     EnrolError, Enrolled, Identity, Left, Rotated, address, enrol, identity, leave, moved, rotate,
     tls_roots,
 };
-pub use lifecycle::{DaemonError, open_home, run};
+pub use lifecycle::{DaemonError, open_home, run, runs_in};
+pub use link::{Standing, standing};
 pub use supervisor::supervise;
 
 use busy::Busy;

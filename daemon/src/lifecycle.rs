@@ -85,6 +85,12 @@ pub async fn run(home: &Path, shutdown: CancellationToken) -> Result<(), DaemonE
     ended
 }
 
+/// Whether a daemon works with this home now.
+pub fn runs_in(home: &Path) -> bool {
+    let lock = File::open(Layout::new(home).lock());
+    lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Opens a home without running anything in it: folders, settings, database. The caller sees to it
 /// that nobody else works with the home.
 pub async fn open_home(home: &Path) -> Result<Context, DaemonError> {
@@ -300,7 +306,9 @@ mod tests {
             "{refused}"
         );
         assert!(refused.contains("already works with"), "{refused}");
+        assert!(runs_in(home.path()));
         drop(first);
+        assert!(!runs_in(home.path()));
         take_lock(&layout).unwrap();
     }
 

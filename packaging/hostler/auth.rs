@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use hostler_daemon::config::{Config, Layout};
+
 use crate::access::{self, Access, Source, Why};
 use crate::client::{self, Session};
 use crate::credentials::{self, Entry, Saved};
@@ -113,12 +115,33 @@ pub(crate) fn refresh(session: &Session) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// This machine as a host: who it is, and what the control plane says about it.
-fn host(session: &Session, home: &Path, access: Option<&Access>, can_ask: bool) -> Value {
+/// This machine as a host, by what it knows itself: who it is, whether its daemon runs, how the link
+/// stands, and what is wrong with its settings. Null when it is none.
+pub(crate) fn this_machine(home: &Path) -> Value {
     let identity = match hostler_daemon::identity(home) {
         Ok(Some(identity)) => identity,
         Ok(None) => return Value::Null,
         Err(error) => return json!({"problem": error.to_string()}),
+    };
+    let settings = Config::load(&Layout::new(home));
+    let link = hostler_daemon::standing(home).filter(|link| link.host_id == identity.host_id);
+    json!({
+        "id": identity.host_id,
+        "name": identity.name,
+        "url": identity.url,
+        "daemon": if hostler_daemon::runs_in(home) { "running" } else { "stopped" },
+        "link": link.map(|link| json!({
+            "up": link.up, "since": link.since.to_string(), "why": link.why,
+        })),
+        "settingsProblem": settings.err().map(|error| error.to_string()),
+    })
+}
+
+/// The same, and what the control plane says about it.
+fn host(session: &Session, home: &Path, access: Option<&Access>, can_ask: bool) -> Value {
+    let mut host = this_machine(home);
+    let Ok(Some(identity)) = hostler_daemon::identity(home) else {
+        return host;
     };
     let same = access.is_some_and(|access| access.url == identity.url);
     let listed = (same && can_ask)
@@ -133,7 +156,8 @@ fn host(session: &Session, home: &Path, access: Option<&Access>, can_ask: bool) 
             None => "not listed",
         }
     });
-    json!({"id": id, "name": identity.name, "url": identity.url, "state": state})
+    host["state"] = json!(state);
+    host
 }
 
 fn as_json(
@@ -186,6 +210,7 @@ fn as_text(
         ("scopes", who_known.map(scopes)),
         ("problem", who.as_ref().err().cloned()),
         ("this machine", Some(host_words(host))),
+        ("settings", output::text(&host["settingsProblem"])),
     ])?;
     for other in saved.entries.iter().filter(|one| Some(*one) != entry) {
         output::line(&format!("also known: {} ({})", other.url, kind(other)))?;
@@ -223,7 +248,8 @@ fn kind(entry: &Entry) -> &'static str {
     }
 }
 
-fn host_words(host: &Value) -> String {
+/// How this machine stands as a host, in words.
+pub(crate) fn host_words(host: &Value) -> String {
     if host.is_null() {
         return "not a host; `hostler join URL` makes it one".to_owned();
     }
@@ -231,12 +257,11 @@ fn host_words(host: &Value) -> String {
         return problem.to_owned();
     }
     let words = match host["state"].as_str() {
-        Some("online") => "online",
-        Some("offline") => "offline: start `hostler daemon`",
+        Some("online") => "online".to_owned(),
         Some("not listed") => {
-            "removed there, or not yours to see: `hostler leave`, then `hostler join`"
+            "removed there, or not yours to see: `hostler leave`, then `hostler join`".to_owned()
         }
-        _ => "whether it is connected is not known without a sign-in there",
+        _ => link_words(host),
     };
     format!(
         "host {} ({}) of {}, {words}",
@@ -244,6 +269,20 @@ fn host_words(host: &Value) -> String {
         output::cell(&host["id"]),
         output::cell(&host["url"])
     )
+}
+
+/// Whether it is connected, by what its daemon says, and why not.
+fn link_words(host: &Value) -> String {
+    let link = &host["link"];
+    if host["daemon"] != json!("running") {
+        return "offline: start `hostler daemon`".to_owned();
+    }
+    let since = when::local(&link["since"]);
+    match output::text(&link["why"]) {
+        _ if link.is_null() => "its daemon is starting".to_owned(),
+        None => format!("connected since {since}"),
+        Some(why) => format!("not connected since {since}: {why}"),
+    }
 }
 
 fn person(who: &Value) -> String {

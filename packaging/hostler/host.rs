@@ -73,7 +73,9 @@ pub(crate) fn leave() -> Result<ExitCode, Failure> {
     ))?;
     if let Some(reason) = left.not_told {
         output::line(&format!(
-            "warning: the control plane still lists it, for it could not be told: {reason}"
+            "warning: the control plane still lists it, for it could not be told: {reason}\n\
+             Until its owner removes it there (`hostler hosts revoke {}`), its name is taken.",
+            left.was.host_id
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,22 +1,31 @@
-//! `hostler status`: hosts, what runs next and what ran last, on one screen.
+//! `hostler status`: this machine as a host, hosts, what runs next and what ran last, on one screen.
 
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::auth;
 use crate::client::Session;
 use crate::failure::Failure;
+use crate::home;
 use crate::output;
 use crate::when;
 
 pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
+    let machine = auth::this_machine(&home::path()?);
+    if !session.json() && !machine.is_null() {
+        output::line(&format!("This machine  {}", auth::host_words(&machine)))?;
+        if let Some(problem) = output::text(&machine["settingsProblem"]) {
+            output::line(&format!("        {problem}"))?;
+        }
+    }
     let (url, _) = session.target()?;
     let hosts = session.call("hosts_list", &json!({}))?["hosts"].take();
     let workspaces = session.call("workspaces_list", &json!({}))?["workspaces"].take();
     let automations = crate::automations::all(session)?;
     if session.json() {
         output::json(
-            &json!({"url": url, "hosts": hosts, "workspaces": workspaces, "automations": automations}),
+            &json!({"url": url, "thisMachine": machine, "hosts": hosts, "workspaces": workspaces, "automations": automations}),
         )?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,6 +4,9 @@
 //! plane has acknowledged it, so a crash or a lost answer at any point is repeated with the same new
 //! key and does no harm: until then the old key is good, and from then on (24 hours or not) the
 //! control plane takes the repeat by the new key alone.
+//!
+//! The old key is kept: a control plane restored from an older copy knows no other. It opens the link
+//! there again, and the change is made once more. To any other it is worth nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -52,9 +55,33 @@ pub(crate) async fn rotate_when_due(home: &Path) -> Result<Option<Rotated>, Enro
         .map_err(EnrolError::Interrupted)?
 }
 
-/// Forgets a change that was begun: it was for another enrolment.
+/// Forgets a change that was begun, and the key before the last one: they were for another enrolment.
 pub(super) fn abandon(home: &Path) -> Result<(), EnrolError> {
-    forget(&aside(home))
+    forget(&aside(home))?;
+    forget(&before(home))
+}
+
+/// Undoes the last change as far as this machine is concerned: the key before it is the identity's
+/// again, and the change is one that was begun. False when there is none to go back to, or another
+/// change was begun: that one is finished first.
+pub(crate) fn back_to_old_key(home: &Path) -> Result<bool, EnrolError> {
+    let path = before(home);
+    if aside(home).exists() {
+        return Ok(false);
+    }
+    private::guard(&path)?;
+    let text = std::fs::read_to_string(&path).ok();
+    let old = text.and_then(|text| HostKey::from_hex(text.trim()).ok());
+    let (Some(old), Some(new)) = (old, identity(home)?) else {
+        return Ok(false);
+    };
+    if old.public_hex() == new.key.public_hex() {
+        return Ok(false);
+    }
+    private::write(&aside(home), &new.key.secret_hex())?;
+    save(home, &Identity { key: old, ..new })?;
+    forget(&path)?;
+    Ok(true)
 }
 
 fn rotate_blocking(home: &Path) -> Result<Rotated, EnrolError> {
@@ -68,6 +95,7 @@ fn rotate_blocking(home: &Path) -> Result<Rotated, EnrolError> {
         new_signature: fresh.sign(&statement),
     };
     let reply: RotateReply = post(&old.url, ROTATE_PATH, None, &request)?;
+    private::write(&before(home), &old.key.secret_hex())?;
     let new = Identity { key: fresh, ..old };
     save(home, &new)?;
     forget(&aside(home))?;
@@ -117,4 +145,9 @@ fn is_old(home: &Path, now: UtcMillis) -> bool {
 
 fn aside(home: &Path) -> PathBuf {
     Layout::new(home).host().join("identity.rotating")
+}
+
+/// The key before the last change.
+fn before(home: &Path) -> PathBuf {
+    Layout::new(home).host().join("identity.before")
 }

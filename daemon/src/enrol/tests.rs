@@ -249,6 +249,22 @@ async fn a_changed_key_is_signed_by_both_and_kept_aside_until_it_is_taken() {
     let now = identity(home.path()).unwrap().unwrap();
     assert_eq!(now.key.public_hex(), new.public_hex());
     assert!(!request.contains(&kept) && !aside.exists());
+    // A control plane that knows only the old key gets it again, and then the same change.
+    assert!(back_to_old_key(home.path()).unwrap());
+    let now = identity(home.path()).unwrap().unwrap();
+    assert_eq!(now.key.public_hex(), old.public_hex());
+    assert_eq!(std::fs::read_to_string(&aside).unwrap(), kept);
+    assert!(
+        !back_to_old_key(home.path()).unwrap(),
+        "there and back once"
+    );
+    let listener = TcpListener::bind(address).unwrap();
+    let server = answering(listener, "200 OK", r#"{"old_key_until":86400000}"#);
+    let rotated = rotate_when_due(home.path()).await.unwrap();
+    assert!(rotated.is_some(), "a change that was begun is due");
+    server.join().unwrap();
+    let now = identity(home.path()).unwrap().unwrap();
+    assert_eq!(now.key.public_hex(), new.public_hex());
     assert_eq!(
         rotate_when_due(home.path()).await.unwrap(),
         None,

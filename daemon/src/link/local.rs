@@ -81,8 +81,8 @@ pub trait Local: Send + Sync + 'static {
     fn logs_acked(&self, acks: &[(RunId, u64)])
     -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The control plane takes this host.
-    fn welcomed(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// The control plane takes this host, and has its events up to this one.
+    fn welcomed(&self, events_there: u64) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// The control plane does not want this host any more, or not until something is settled.
     fn dismissed(&self, how: Dismissal) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -12,7 +12,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use hostler_proto::command::{Command, Progress, Reply};
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{CommandId, InstanceId, RunId};
+use hostler_proto::ids::{CommandId, HostId, InstanceId, RunId};
 use hostler_proto::link::host::{Ended, HostConfig, HostEvent, HostSession, SyncOutcome, Want};
 use hostler_proto::link::{Outgoing, TimeoutReason};
 use tokio::sync::{Semaphore, mpsc};
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Socket;
 use super::local::Local;
 use super::now;
+use super::standing::Teller;
 use crate::enrol::Identity;
 use crate::{Signals, clock};
 
@@ -60,11 +61,13 @@ pub(super) struct Work<L> {
     places: Arc<Semaphore>,
     reports: mpsc::Sender<Report>,
     progress: mpsc::Receiver<Report>,
+    teller: Teller,
 }
 
 /// A session with its socket.
 struct Wire {
     session: HostSession,
+    host: HostId,
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
     /// Since when what was handed to the socket is being flushed.
@@ -96,7 +99,12 @@ enum Woken {
 }
 
 impl<L: Local> Work<L> {
-    pub(super) fn new(local: Arc<L>, signals: Arc<Signals>, instance: InstanceId) -> Self {
+    pub(super) fn new(
+        local: Arc<L>,
+        signals: Arc<Signals>,
+        instance: InstanceId,
+        teller: Teller,
+    ) -> Self {
         let (reports, progress) = mpsc::channel(64);
         Self {
             local,
@@ -107,7 +115,13 @@ impl<L: Local> Work<L> {
             places: Arc::new(Semaphore::new(AT_ONCE)),
             reports,
             progress,
+            teller,
         }
+    }
+
+    /// The link of this host is up, or down for this reason.
+    pub(super) fn stands(&mut self, host: HostId, down: Option<&str>) {
+        self.teller.say(host, down, clock::wall());
     }
 
     /// Runs one session to its end. Returns why it ended and for how long it was welcome.
@@ -133,6 +147,7 @@ impl<L: Local> Work<L> {
         };
         let mut wire = Wire {
             session: HostSession::new(config, now()),
+            host: identity.host_id,
             sink,
             stream,
             flushing: None,
@@ -279,8 +294,9 @@ impl<L: Local> Work<L> {
         match event {
             HostEvent::Welcome(welcome) => {
                 wire.welcome_at = Some(now().ms);
-                self.local.welcomed().await?;
+                self.local.welcomed(welcome.acks.seq).await?;
                 tracing::info!(session = %welcome.session, epoch = welcome.epoch, "link up");
+                self.stands(wire.host, None);
                 if welcome.desired_revision == wire.had_revision {
                     self.signals.heard.notify_one();
                 }

@@ -122,7 +122,7 @@ impl Local for Machine {
         Ok(())
     }
 
-    async fn welcomed(&self) -> Result<(), Failure> {
+    async fn welcomed(&self, _: u64) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -181,10 +181,14 @@ impl Scene {
     }
 
     fn start(&mut self) {
+        self.start_believing(BELIEVED);
+    }
+
+    fn start_believing(&mut self, believed: Duration) {
         let (layout, local) = (Layout::new(self.home.path()), Arc::clone(&self.machine));
         let (signals, stop) = (Arc::new(Signals::default()), self.stop.clone());
         self.link
-            .spawn(async move { run(&layout, local, signals, stop).await });
+            .spawn(async move { run_believing(believed, &layout, local, signals, stop).await });
     }
 
     /// The daemon's next socket.
@@ -262,11 +266,27 @@ impl Served {
     }
 
     async fn hello(&mut self) {
+        self.hello_by(&key()).await;
+    }
+
+    async fn hello_by(&mut self, key: &HostKey) {
         let ControlEvent::Hello(hello) = self.next().await else {
             panic!("no hello");
         };
         let challenge = self.session.challenge();
-        assert!(proof::verify_hello(&key().public_hex(), challenge, &hello));
+        assert!(proof::verify_hello(&key.public_hex(), challenge, &hello));
+    }
+
+    /// Refuses the host for good.
+    async fn reject(mut self, code: RejectCode) {
+        self.session.reject(Reject {
+            code,
+            message: "no".into(),
+            retry_after_ms: None,
+            fatal: true,
+            versions: None,
+        });
+        self.send_all().await;
     }
 
     async fn welcome(&mut self) {
@@ -433,18 +453,43 @@ async fn a_fatal_refusal_stops_until_the_host_is_enrolled_anew() {
     scene.start();
     let mut refusing = scene.accept().await;
     refusing.hello().await;
-    refusing.session.reject(Reject {
-        code: RejectCode::Revoked,
-        message: "this host was removed".into(),
-        retry_after_ms: None,
-        fatal: true,
-        versions: None,
-    });
-    refusing.send_all().await;
+    refusing.reject(RejectCode::Revoked).await;
     let again = timeout(Duration::from_millis(2_500), scene.listener.accept()).await;
     assert!(again.is_err(), "it came back although it must not");
     scene.identity(2);
     scene.accept().await.welcome().await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_may_be_put_right_over_there_is_not_believed_for_ever() {
+    let mut scene = Scene::new().await;
+    scene.start_believing(Duration::from_millis(10));
+    for code in [RejectCode::UnknownHost, RejectCode::VersionUnsupported] {
+        let mut refusing = scene.accept().await;
+        refusing.hello().await;
+        refusing.reject(code).await;
+    }
+    scene.accept().await.welcome().await;
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_that_does_not_know_the_key_is_shown_the_one_before() {
+    let mut scene = Scene::new().await;
+    let before = HostKey::from_bytes(&[6; 32]);
+    let file = scene.home.path().join("host/identity.before");
+    std::fs::write(file, before.secret_hex()).unwrap();
+    scene.start();
+    let mut refusing = scene.accept().await;
+    refusing.hello().await;
+    refusing.reject(RejectCode::BadSignature).await;
+    let mut restored = scene.accept().await;
+    restored.hello_by(&before).await;
+    // Only once: then it is said, and waits.
+    restored.reject(RejectCode::BadSignature).await;
+    let again = timeout(Duration::from_millis(2_500), scene.listener.accept()).await;
+    assert!(again.is_err(), "it tries its keys by turns");
     scene.stop().await;
 }
 

@@ -111,7 +111,7 @@ fn agent_step(label: &str, line: &CommandLine, place: &Place) -> Step {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use hostler_proto::automation::{AutomationSpec, Policies, RunTarget, ScheduleSpec};
     use hostler_proto::ids::{AutomationId, RunId, WorkspaceId};
     use hostler_proto::run::{Run, RunState, Trigger};

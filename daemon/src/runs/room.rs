@@ -12,8 +12,18 @@ use super::task::Runs;
 use crate::store::runs::{self as rows, RunRow};
 use crate::{clock, space, workspaces};
 
-/// How long a queued run waits for room before it is recorded as skipped, milliseconds.
+/// How long a queued run waits for room before it is recorded as skipped, milliseconds: from when it
+/// was queued, or from when the room was first lacking.
 const PATIENCE_MS: i64 = 10_000;
+
+/// A lack of space.
+#[derive(Clone, Debug)]
+pub(super) struct Low {
+    /// What is lacking, in a sentence with figures.
+    pub(super) words: String,
+    /// Since when, without a break.
+    pub(super) since: UtcMillis,
+}
 
 impl Runs {
     /// Frees what may be freed, until there is room again; returns whether there is.
@@ -72,12 +82,14 @@ impl Runs {
 
     /// A queued run that found no room for long is recorded as skipped: it does not come as a
     /// surprise hours later.
-    pub(super) async fn skip_for_space(&self, row: &RunRow) -> Result<(), Failure> {
+    pub(super) async fn skip_for_space(&self, row: &RunRow, low: &Low) -> Result<(), Failure> {
         let now = clock::wall();
-        if row.run.state != RunState::Queued || now.since(row.run.queued_at) < PATIENCE_MS {
+        let waits = now.since(row.run.queued_at.max(low.since));
+        if row.run.state != RunState::Queued || waits < PATIENCE_MS {
             return Ok(());
         }
-        self.skip(row, SkipReason::DiskFull, None, now).await?;
+        let why = Some(low.words.clone());
+        self.skip(row, SkipReason::DiskFull, why, now).await?;
         tracing::warn!(run = %row.run.id, "a run was skipped: this host is low on disk space");
         Ok(())
     }
@@ -112,5 +124,49 @@ impl Runs {
         context.store.commit(tx).await?;
         context.signals.scheduler.notify_one();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::launch::tests::row;
+
+    #[tokio::test]
+    async fn a_run_waits_for_room_from_when_it_was_lacking_and_then_says_what_was() {
+        let home = tempfile::tempdir().unwrap();
+        let context = crate::open_home(home.path()).await.unwrap();
+        let runs = Runs::new(context.clone());
+        // It was queued long ago, behind others.
+        let row = row("shell", "true");
+        let mut tx = context.store.begin().await.unwrap();
+        rows::insert(&mut tx, &row.run, &row.automation)
+            .await
+            .unwrap();
+        context.store.commit(tx).await.unwrap();
+        let state = async || {
+            context
+                .store
+                .run(row.run.id)
+                .await
+                .unwrap()
+                .unwrap()
+                .run
+                .state
+        };
+        let words = "the volume is 99 % full".to_owned();
+        let low = |since| Low {
+            words: words.clone(),
+            since,
+        };
+        runs.skip_for_space(&row, &low(clock::wall()))
+            .await
+            .unwrap();
+        assert_eq!(state().await, RunState::Queued);
+        runs.skip_for_space(&row, &low(UtcMillis(0))).await.unwrap();
+        let RunState::Skipped { reason, why, .. } = state().await else {
+            panic!("it waits for ever");
+        };
+        assert_eq!((reason, why), (SkipReason::DiskFull, Some(words.clone())));
     }
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::commands::{STEPS, remove_abandoned};
 use super::launch::{Launch, Means, launch};
 use super::place::{self, Prepared};
+use super::room::Low;
 use super::{Next, Seen, environment};
 use crate::store::runs::{self as rows, RunRow};
 use crate::supervisor::awake::Awake;
@@ -56,7 +57,7 @@ pub(super) struct Shared {
     /// A run or a list of commands has ended.
     pub(super) ended: Notify,
     /// What was told of a lack of space.
-    low: Mutex<Option<String>>,
+    low: Mutex<Option<Low>>,
     /// Room is being made.
     making_room: AtomicBool,
 }
@@ -110,7 +111,7 @@ impl Runs {
     async fn look(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Failure> {
         let room =
             usize::try_from(self.0.context.policy.rules().told.max_runs).unwrap_or(usize::MAX);
-        let is_low = self.watch_space(tasks, stop);
+        let low = self.watch_space(tasks, stop);
         for row in self.0.context.store.unfinished_runs().await? {
             let id = row.run.id;
             if let Some(cancel) = self.active().get(&id) {
@@ -124,8 +125,10 @@ impl Runs {
             if next == Next::Nothing || (next == Next::Start && self.active().len() >= places) {
                 continue;
             }
-            if next == Next::Start && is_low {
-                self.skip_for_space(&row).await?;
+            if next == Next::Start
+                && let Some(low) = &low
+            {
+                self.skip_for_space(&row, low).await?;
                 continue;
             }
             if next == Next::Start
@@ -144,19 +147,20 @@ impl Runs {
         Ok(())
     }
 
-    /// Whether this host is low on space; then room is being made.
-    fn watch_space(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> bool {
+    /// What this host lacks of space, if anything; then room is being made.
+    fn watch_space(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Option<Low> {
         let words = space::low(&self.0.context);
-        let is_low = words.is_some();
         let mut told = self.0.low.lock().unwrap_or_else(PoisonError::into_inner);
         match &words {
             Some(words) if told.is_none() => tracing::warn!("low on disk space: {words}"),
             None if told.is_some() => tracing::warn!("there is disk space again; runs start"),
             Some(_) | None => {}
         }
-        *told = words;
+        let since = told.as_ref().map_or_else(clock::wall, |low| low.since);
+        let low = words.map(|words| Low { words, since });
+        (*told).clone_from(&low);
         drop(told);
-        if is_low && !self.0.making_room.swap(true, Ordering::Relaxed) {
+        if low.is_some() && !self.0.making_room.swap(true, Ordering::Relaxed) {
             let (runs, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 if !runs.make_room().await {
@@ -169,7 +173,7 @@ impl Runs {
                 runs.0.making_room.store(false, Ordering::Relaxed);
             });
         }
-        is_low
+        low
     }
 
     fn active(&self) -> MutexGuard<'_, BTreeMap<RunId, CancellationToken>> {

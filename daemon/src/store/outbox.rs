@@ -6,10 +6,12 @@ use hostler_proto::frame::payload::Life;
 use hostler_proto::time::UtcMillis;
 use sqlx::Row;
 
-use super::{Store, StoreError, Tx};
+use super::{Store, StoreError, Tx, meta};
 
 /// Starts of the daemon remembered.
 const MOST_LIVES: i64 = 200;
+/// The last event that the control plane said it has.
+const ACKED_KEY: &str = "events_acked";
 const LAST_NUMBER: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'";
 
 /// Appends an event inside the transaction that records the change it tells of.
@@ -102,6 +104,17 @@ pub async fn next(tx: &mut Tx) -> Result<u64, StoreError> {
     Ok(row.map_or(0, |row| row.get::<i64, _>(0).unsigned_abs()) + 1)
 }
 
+/// The last event that the control plane said it has.
+pub async fn acked(tx: &mut Tx) -> Result<u64, StoreError> {
+    let known = meta::get(tx, ACKED_KEY).await?;
+    Ok(known.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// The control plane has events only up to this one: what it said before no longer counts.
+pub async fn set_acked(tx: &mut Tx, seq: u64) -> Result<(), StoreError> {
+    meta::set(tx, ACKED_KEY, &seq.to_string()).await
+}
+
 impl Store {
     /// The newest starts of the daemon that numbered events, oldest first.
     pub async fn lives(&self) -> Result<Vec<Life>, StoreError> {
@@ -156,15 +169,26 @@ impl Store {
             .collect())
     }
 
-    /// Deletes everything the control plane has acknowledged, up to and including `seq`.
+    /// Deletes everything the control plane has acknowledged, up to and including `seq`, and
+    /// remembers how far that was.
     pub async fn outbox_acked(&self, seq: u64) -> Result<(), StoreError> {
         let at = StoreError::at("drops acknowledged events");
         let mut connection = self.relaxed().await.map_err(at)?;
+        let number = i64::try_from(seq).unwrap_or(i64::MAX);
         sqlx::query("DELETE FROM outbox WHERE seq <= $1 AND quarantined IS NULL")
-            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(number)
             .execute(&mut *connection)
             .await
             .map_err(at)?;
+        sqlx::query(
+            "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE \
+             SET value = $2 WHERE CAST(value AS INTEGER) < CAST($2 AS INTEGER)",
+        )
+        .bind(ACKED_KEY)
+        .bind(number.to_string())
+        .execute(&mut *connection)
+        .await
+        .map_err(at)?;
         Ok(())
     }
 }

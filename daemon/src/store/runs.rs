@@ -242,6 +242,27 @@ pub async fn forget_logs(tx: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Tells of every run once more, and offers again the logs that are still here.
+pub async fn tell_again(tx: &mut Tx, now: UtcMillis) -> Result<(), StoreError> {
+    let at = StoreError::at("tells of runs again");
+    sqlx::query(
+        "INSERT INTO outbox (event, created_at) SELECT json_object('type', 'run_changed', \
+         'payload', json(run)), $1 FROM runs ORDER BY queued_at, id",
+    )
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(at)?;
+    sqlx::query(
+        "UPDATE runs SET log_delivered = 0, log_acked = 0 \
+         WHERE log_bytes IS NOT NULL AND spool_deleted_at IS NULL",
+    )
+    .execute(&mut **tx)
+    .await
+    .map_err(at)?;
+    Ok(())
+}
+
 /// Whether a run has ended; none when it is unknown.
 pub async fn is_final(tx: &mut Tx, id: RunId) -> Result<Option<bool>, StoreError> {
     let row = sqlx::query("SELECT final FROM runs WHERE id = $1")
