@@ -45,6 +45,8 @@ pub struct HostView {
     pub enrolled_at: UtcMillis,
     /// Another machine was seen with its identity.
     pub doubt: Option<Doubt>,
+    /// There is no room on the server's disk for what hosts tell.
+    pub server_full: bool,
 }
 
 /// The hosts the caller may use, by name.
@@ -197,5 +199,6 @@ fn view(app: &App, row: HostRow) -> HostView {
         owner_id: row.owner_id,
         enrolled_at: row.enrolled_at,
         doubt: row.doubt,
+        server_full: app.store.is_full(),
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Mcp, Repo, eventually, git, secs};
+use crate::harness::{Ended, Home, Mcp, Repo, eventually, git, secs};
 
 #[test]
 fn a_create_cut_off_after_its_branch_converges() {
@@ -175,6 +175,63 @@ fn a_log_that_streams_while_the_control_plane_dies_arrives_once() {
         expected.len(),
         first_difference(&log, &expected)
     );
+}
+
+/// What it forgot is told again, and it takes the host by the key that it knows.
+#[test]
+fn a_control_plane_restored_from_an_older_copy_is_told_what_it_forgot() {
+    let (home, far) = (Home::new(), Home::new());
+    let mut server = home.server();
+    let _daemon = far.join(&home, "far");
+    server.wait_host_online(1);
+    let mcp = server.mcp();
+    let go = far.path("go");
+    let wait = "do sleep 0.05; done; echo came through";
+    let automation = mcp.automation(&json!({
+        "name": "long", "prompt": format!("until [ -e {} ]; {wait}", go.display()),
+    }));
+    let run = mcp.start(&automation);
+    let state = |mcp: &Mcp| {
+        mcp.log(&automation, &run)
+            .map(|log| log["run"]["state"].clone())
+    };
+    eventually("the run goes on", secs(60), || {
+        (state(&mcp)? == "running").then_some(())
+    });
+    server.program.kill();
+    let (now, backup) = (home.hostler_home(), home.path("backup"));
+    let mut copy = home.command("cp");
+    copy.arg("-a").arg(&now).arg(&backup);
+    Ended::of(copy, secs(30)).ok();
+
+    let mut server = home.server();
+    server.wait_host_online(1);
+    far.run(&["hosts", "rotate-key"]).ok();
+    fs::write(&go, "").unwrap();
+    let repo = Repo::new(&far, "shop", 1);
+    let mcp = server.mcp();
+    mcp.ok(
+        "projects_create",
+        json!({"hostId": "far", "path": repo.path}),
+    );
+    eventually("the run is over", secs(60), || {
+        (state(&mcp)? == "succeeded").then_some(())
+    });
+    server.program.kill();
+    fs::remove_dir_all(&now).unwrap();
+    fs::rename(&backup, &now).unwrap();
+
+    let server = home.server();
+    server.wait_host_online(1);
+    let mcp = server.mcp();
+    eventually("it knows again", secs(60), || {
+        let projects = mcp.ok("projects_list", json!({}))["projects"].clone();
+        let log = mcp.log(&automation, &run)?;
+        let whole = log["done"] == true && log["log"].as_str()?.contains("came through");
+        (whole && projects[0]["name"] == "shop" && state(&mcp)? == "succeeded").then_some(())
+    });
+    let status = far.run(&["status"]);
+    assert!(status.stdout.contains("connected since"), "{status:?}");
 }
 
 /// A run's log read from its start by cursor, and whether that is all of it.

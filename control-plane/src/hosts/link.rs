@@ -307,7 +307,10 @@ impl Link {
                 return admit::revoked();
             }
             tracing::error!(host = %row.id, "a host could not be greeted: {failure}");
-            admit::overloaded()
+            Reject {
+                message: failure.message,
+                ..admit::overloaded()
+            }
         })?;
         self.good_until = known.by_old_key_until;
         self.desired
@@ -443,9 +446,7 @@ impl Link {
             }
             Err(failure) => {
                 tracing::error!(host = ?self.host(), "the link starts over: {failure}");
-                self.wire
-                    .session
-                    .close(close::RESTARTING, "the catalog could not store this");
+                self.wire.session.close(close::RESTARTING, &failure.message);
                 None
             }
         }

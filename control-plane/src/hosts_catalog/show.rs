@@ -101,9 +101,12 @@ pub fn warnings(host: &HostView) -> Vec<String> {
         ))
     });
     let off = host.clock_ahead_ms.and_then(clock_off);
+    let full = host.server_full.then(|| {
+        "the control plane's own disk is full: what hosts tell is not stored, and they may show as offline, until there is room where its data folder lies".to_owned()
+    });
     let doubt = host.doubt.as_ref().map(|doubt| doubted(&host.name, doubt));
-    doubt
-        .into_iter()
+    full.into_iter()
+        .chain(doubt)
         .chain(off)
         .chain(low)
         .chain(policy)

@@ -28,6 +28,8 @@ pub mod whoami;
 pub mod workspaces;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hostler_proto::error::{ErrorCode, Failure};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -150,6 +152,8 @@ impl From<StoreError> for Failure {
 pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
+    /// The last transaction found no room on the disk.
+    full: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -168,7 +172,7 @@ impl Store {
             .await
             .map_err(|source| misfit(path, source))?;
         let readers = pool(path, READERS).await.map_err(open)?;
-        Ok(Self { readers, writer })
+        Ok(Self::over(readers, writer))
     }
 
     /// Opens a catalog that a server may be using, without changing its schema: refused unless it is
@@ -194,7 +198,15 @@ impl Store {
             return Err(open(sqlx::Error::Protocol(words.to_owned())));
         }
         let readers = pool(path, 1).await.map_err(open)?;
-        Ok(Self { readers, writer })
+        Ok(Self::over(readers, writer))
+    }
+
+    fn over(readers: AnyPool, writer: AnyPool) -> Self {
+        Self {
+            readers,
+            writer,
+            full: Arc::default(),
+        }
     }
 
     /// Starts a write transaction; waits its turn behind other writers.
@@ -215,7 +227,18 @@ impl Store {
 
     /// Commits: only after this may anything be said or done about it.
     pub async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
-        tx.commit().await.map_err(StoreError::at("commits"))
+        self.noted(tx.commit().await.map_err(StoreError::at("commits")))
+    }
+
+    /// Whether there was no room on the disk for the last transaction.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    fn noted(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        let full = done.as_ref().is_err_and(StoreError::is_full);
+        self.full.store(full, Ordering::Relaxed);
+        done
     }
 
     /// Closes the database, writing the log back into it.
@@ -341,7 +364,15 @@ mod tests {
             .unwrap();
         let much = "x".repeat(1 << 20);
         let refused = meta::set(&mut tx, "much", &much).await.unwrap_err();
+        drop(tx);
+        assert!(!store.is_full());
+        let refused = store.noted(Err(refused)).unwrap_err();
+        assert!(store.is_full());
         let failure = Failure::from(refused);
         assert!(failure.message.contains("disk is full"), "{failure:?}");
+        // Until something is stored again.
+        let tx = store.begin().await.unwrap();
+        store.commit(tx).await.unwrap();
+        assert!(!store.is_full());
     }
 }

@@ -91,6 +91,7 @@ fn hosts_fit() {
             owner_id: UserId(Uuid::nil()),
             enrolled_at: AT,
             doubt: None,
+            server_full: full,
         }));
         assert_eq!(shown["cpus"].is_null(), !full);
         let told = "its clock is 2 min 5 s behind the server's";
