@@ -242,7 +242,7 @@ async fn changes_at_once_are_all_made() {
         async move {
             let mut changes = UpdateAutomation::default();
             if number.is_multiple_of(2) {
-                changes.policies.jitter_seconds = Some(number);
+                changes.policies.jitter_seconds = Some(number + 1);
             } else {
                 changes.name = Some(format!("name {number}"));
             }
