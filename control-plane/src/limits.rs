@@ -30,10 +30,12 @@ pub enum Bucket {
     Calls,
     /// Requests with a credential that is not good, by address.
     Refused,
-    /// Password tries, by account.
+    /// Password tries from browsers that did not sign in before, by account.
     SignInAccount,
-    /// Password tries, by address.
+    /// Password tries from browsers that did not sign in before, by address.
     SignInAddress,
+    /// Password tries from a browser that signed in before, by account and browser.
+    SignInBrowser,
     /// One-time links (set-up, invitation, recovery) opened, by address.
     Links,
     /// Sign-ins begun at another provider, by address.
@@ -83,12 +85,13 @@ pub struct Limits {
 
 impl Bucket {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Requests,
         Self::Calls,
         Self::Refused,
         Self::SignInAccount,
         Self::SignInAddress,
+        Self::SignInBrowser,
         Self::Links,
         Self::SingleSignOn,
         Self::Registration,
@@ -105,7 +108,7 @@ impl Bucket {
             Self::Requests => Rate::per_minute(6_000, 3_000),
             Self::Calls => Rate::per_minute(1_800, 900),
             Self::Refused | Self::TokenEndpoint => Rate::per_minute(120, 120),
-            Self::SignInAccount | Self::UserCodes => Rate::per_minute(2, 10),
+            Self::SignInAccount | Self::SignInBrowser | Self::UserCodes => Rate::per_minute(2, 10),
             Self::SignInAddress => Rate::per_minute(10, 30),
             Self::Links | Self::SingleSignOn | Self::MetadataFetch => Rate::per_minute(20, 20),
             Self::Registration => Rate::per_minute(2, 20),

@@ -26,7 +26,7 @@ pub(crate) const SESSION: Cookie = Cookie {
     plain: "hostler",
 };
 
-/// What the forms of somebody who is not signed in are tied to.
+/// The browser itself, signed in or not.
 pub(crate) const FORM: Cookie = Cookie {
     bound: "__Host-hostler-form",
     plain: "hostler-form",

@@ -4,6 +4,7 @@
 //! domain operation needs to decide: organization, person, role, scopes. This module decides who
 //! somebody is; what they may see of a thing is decided where the thing is.
 
+pub(crate) mod browser;
 pub(crate) mod cookie;
 mod mint;
 pub mod oauth;

@@ -11,6 +11,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 use hostler_proto::error::{ErrorCode, Failure};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::clock;
 
@@ -96,7 +97,7 @@ impl Default for Passwords {
 impl Passwords {
     /// The PHC string of a password.
     pub async fn hash(&self, password: &str) -> Result<String, Failure> {
-        let password = password.to_owned();
+        let password = prepared(password);
         let salt = clock::random::<16>();
         self.work(move || {
             let hashed = hasher().hash_password_with_salt(password.as_bytes(), &salt);
@@ -116,7 +117,7 @@ impl Passwords {
         let Some(phc) = phc else {
             return self.hash(password).await.map(|_| Compared::Wrong);
         };
-        let (password, phc) = (password.to_owned(), phc.to_owned());
+        let (password, phc) = (prepared(password), phc.to_owned());
         self.work(move || {
             let kept = PasswordHash::new(&phc).map_err(|error| broken(&error.to_string()))?;
             Ok(match hasher().verify_password(password.as_bytes(), &kept) {
@@ -145,6 +146,19 @@ impl Passwords {
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| broken(&error.to_string()))?
     }
+}
+
+/// The same password typed on another keyboard or system has the same bytes (RFC 8265 section 4.2.2):
+/// other spaces are spaces, and what can be composed is (NFC).
+fn prepared(password: &str) -> String {
+    let spaced = |c: char| {
+        if c.is_whitespace() && !c.is_ascii() {
+            ' '
+        } else {
+            c
+        }
+    };
+    password.chars().map(spaced).nfc().collect()
 }
 
 /// Refuses a new password that is too short, too long, or what everybody would try first.
@@ -216,6 +230,23 @@ fn broken(words: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_the_same_from_every_keyboard() {
+        let passwords = Passwords::default();
+        let phc = passwords.hash("caf\u{e9} caf\u{e9} 12").await.unwrap();
+        for (typed, expected) in [
+            ("cafe\u{301} cafe\u{301} 12", Compared::Right),
+            ("caf\u{e9}\u{a0}caf\u{e9}\u{2003}12", Compared::Right),
+            ("cafe cafe 12", Compared::Wrong),
+            ("Caf\u{e9} caf\u{e9} 12", Compared::Wrong),
+            ("caf\u{e9} caf\u{e9} 12\0", Compared::Wrong),
+            ("caf\u{e9} caf\u{e9} \u{ff11}2", Compared::Wrong),
+        ] {
+            let compared = passwords.compare(typed, Some(&phc)).await.unwrap();
+            assert_eq!(compared, expected, "{typed:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_hash_knows_its_password_and_its_age() {

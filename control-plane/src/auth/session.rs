@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+use super::browser::Mark;
 use super::{Caller, Role, Scopes, Secret, SecretKind, Via, cookie};
 use crate::edge::Peer;
 use crate::store::Tx;
@@ -123,6 +124,9 @@ pub(crate) async fn begin_in(
     }
     store::sessions::delete_ended(tx, now, now.plus_ms(-IDLE_MS)).await?;
     store::sessions::insert(tx, &session).await?;
+    if let Some(mark) = Mark::of(headers, peer) {
+        store::browsers::remember(tx, user, &mark.hash(), now).await?;
+    }
     let cookie = cookie::SESSION.set(secret.expose(), Some(LIFE_MS / 1_000), headers, peer)?;
     Ok((session.id, cookie))
 }

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod automations;
+pub mod browsers;
 pub mod changes;
 pub mod clients;
 pub mod commands;

@@ -59,6 +59,12 @@ impl Browser {
         }
     }
 
+    /// The same browser, at the same server with other settings.
+    pub(crate) fn of(mut self, app: &App) -> Self {
+        self.app = app.clone();
+        self
+    }
+
     /// A browser signed in as this person, working in this organization.
     pub(crate) async fn signed_in(app: &App, user: UserId, org: OrgId) -> Self {
         let mut browser = Self::new(app);
