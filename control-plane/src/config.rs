@@ -75,6 +75,10 @@ pub struct SingleSignOn {
     /// What the button calls the provider.
     #[serde(default = "usual_label")]
     pub label: String,
+    /// Takes an email as verified when the provider says nothing about it: for one whose addresses
+    /// are all given by its own organization. What it says is not verified never counts.
+    #[serde(default)]
+    pub emails_are_verified: bool,
     /// Whoever has a verified email of these domains joins the server's first organization as a
     /// member; everybody else needs an invitation.
     #[serde(default)]

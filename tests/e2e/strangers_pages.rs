@@ -87,6 +87,8 @@ impl Things {
         let grant = "01900000-0000-7000-8000-000000000077";
         let invitation = "01900000-0000-7000-8000-000000000078";
         let session = "01900000-0000-7000-8000-000000000079";
+        // SHA-256 of issuer, NUL and subject, its first half.
+        let identity = "7d9ff0b531d70f5e6d885cdf390f7499";
         let of = "FROM tokens WHERE kind = 'api_key' LIMIT 1";
         home.sql(
             &catalog(home),
@@ -94,6 +96,7 @@ impl Things {
                 format!("INSERT INTO oauth_grants (id, org_id, user_id, client_id, client_name, scopes, audience, created_at, connected_at) SELECT '{grant}', org_id, user_id, 'c', '{MARK}', scopes, '{}', 0, 0 {of}", up.url),
                 format!("INSERT INTO links (id, kind, hash, org_id, email, role, created_at, expires_at) SELECT '{invitation}', 'invitation', 'h', org_id, '{MARK}@example.com', 'member', 0, 9999999999999 {of}"),
                 format!("INSERT INTO sessions (id, hash, user_id, org_id, created_at, last_seen_at, expires_at, agent) SELECT '{session}', 'h', user_id, org_id, 0, 0, 9999999999999, '{MARK}' {of}"),
+                format!("INSERT INTO identities (issuer, subject, user_id, created_at) SELECT 'https://id.example', '{MARK}', user_id, 0 {of}"),
             ],
         );
         Self(vec![
@@ -109,6 +112,7 @@ impl Things {
             ("/settings/members", text(&who["person"]["id"])),
             ("/settings/members/invitations", invitation.to_owned()),
             ("/settings/profile/sessions", session.to_owned()),
+            ("/settings/profile/identities", identity.to_owned()),
             ("/organizations", text(&who["organization"]["id"])),
             ("/v1/hosts", text(&mcp.host()["id"])),
             ("/v1/hosts/enrolment-keys", text(&keys["keys"][0]["id"])),

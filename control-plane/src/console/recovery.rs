@@ -2,16 +2,16 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use maud::{Markup, html};
+use maud::html;
 use serde::Deserialize;
 
 use super::setup::new_password;
 use super::stranger::{self, Stranger, StrangersForm, private};
 use crate::App;
 use crate::console::Path;
+use crate::people::Refused;
 use crate::people::links::{self, LinkKind};
 use crate::people::recovery;
 
@@ -27,10 +27,7 @@ pub(super) fn routes() -> Router<App> {
 
 async fn page(State(app): State<App>, Path(code): Path<String>, stranger: Stranger) -> Response {
     match links::look(&app, LinkKind::Recovery, &code, stranger.browser()).await {
-        Ok(_) => {
-            let body = form(&app, &stranger, &html! {});
-            stranger.link_page(StatusCode::OK, "Set a new password", body)
-        }
+        Ok(_) => shown(&app, &stranger, None),
         Err(refused) => stranger::refused(&refused),
     }
 }
@@ -43,37 +40,26 @@ async fn complete(
         form: sent,
     }: StrangersForm<Sent>,
 ) -> Response {
-    let browser = stranger.browser();
-    let link = match links::look(&app, LinkKind::Recovery, &code, browser).await {
-        Ok(link) => link,
-        Err(refused) => return stranger::refused(&refused),
+    let done = async {
+        let browser = stranger.browser();
+        let link = links::look(&app, LinkKind::Recovery, &code, browser).await?;
+        recovery::complete(&app, &link, &sent.password, browser).await
     };
-    match recovery::complete(&app, &link, &sent.password, browser).await {
+    match done.await {
         Ok(cookie) => private(stranger::go("/", cookie)),
-        Err(refused) => {
-            let (status, problem) = stranger::said(&refused);
-            if status == StatusCode::NOT_FOUND {
-                return stranger::refused(&refused);
-            }
-            let page = stranger.link_page(
-                status,
-                "Set a new password",
-                form(&app, &stranger, &problem),
-            );
-            stranger::retry_after(page, &refused)
-        }
+        Err(refused) => shown(&app, &stranger, Some(&refused)),
     }
 }
 
-fn form(app: &App, stranger: &Stranger, problem: &Markup) -> Markup {
-    html! {
+fn shown(app: &App, stranger: &Stranger, wrong: Option<&Refused>) -> Response {
+    let body = html! {
         p { "This sets a new password, signs you in here, and ends every other session of yours." }
         (stranger.notice(app))
-        (problem)
         form.stack method="post" {
             (stranger.token())
             (new_password("New password"))
             div.actions { button.main type="submit" { "Set password" } }
         }
-    }
+    };
+    stranger.link_page("Set a new password", &body, wrong)
 }

@@ -2,32 +2,31 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use maud::{Markup, html};
+use maud::html;
 use serde::Deserialize;
 
 use super::field::Field;
-use super::stranger::{self, Stranger, StrangersForm};
+use super::oidc::{self, Errand};
+use super::stranger::{self, Stranger, StrangersForm, private};
 use crate::App;
 use crate::console::Path;
 use crate::people::links::{self, LinkKind};
 use crate::people::setup::{self, Setup};
+use crate::people::{Browser, Refused};
 
 /// What a new password must be, in words.
 const PASSWORD_HINT: &str = "At least 12 characters. A few words are fine.";
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Sent {
-    #[serde(default)]
     organization: String,
-    #[serde(default)]
     name: String,
-    #[serde(default)]
     email: String,
-    #[serde(default)]
     password: String,
+    with: String,
 }
 
 pub(super) fn routes() -> Router<App> {
@@ -35,12 +34,8 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn page(State(app): State<App>, Path(code): Path<String>, stranger: Stranger) -> Response {
-    let looked = links::look(&app, LinkKind::Setup, &code, stranger.browser()).await;
-    match looked {
-        Ok(_) => {
-            let body = form(&app, &stranger, &Sent::default(), &html! {});
-            stranger.link_page(StatusCode::OK, "Set up Hostler", body)
-        }
+    match links::look(&app, LinkKind::Setup, &code, stranger.browser()).await {
+        Ok(_) => shown(&app, &stranger, &Sent::default(), None),
         Err(refused) => stranger::refused(&refused),
     }
 }
@@ -53,45 +48,57 @@ async fn complete(
         form: sent,
     }: StrangersForm<Sent>,
 ) -> Response {
-    let browser = stranger.browser();
-    let link = match links::look(&app, LinkKind::Setup, &code, browser).await {
-        Ok(link) => link,
-        Err(refused) => return stranger::refused(&refused),
-    };
+    match done(&app, &code, &sent, stranger.browser()).await {
+        Ok(response) => private(response),
+        Err(refused) => shown(&app, &stranger, &sent, Some(&refused)),
+    }
+}
+
+async fn done(
+    app: &App,
+    code: &str,
+    sent: &Sent,
+    browser: Browser<'_>,
+) -> Result<Response, Refused> {
+    let link = links::look(app, LinkKind::Setup, code, browser).await?;
+    if sent.with == oidc::WITH_PROVIDER {
+        let errand = Errand::Setup {
+            code: code.to_owned(),
+            organization: setup::organization(&sent.organization)?,
+        };
+        return oidc::depart(app, &errand, browser).await;
+    }
     let said = Setup {
         organization: &sent.organization,
         name: &sent.name,
         email: &sent.email,
         password: &sent.password,
     };
-    match setup::complete(&app, &link, said, browser).await {
-        Ok(cookie) => stranger::go("/", cookie),
-        Err(refused) => {
-            let (status, problem) = stranger::said(&refused);
-            if status == StatusCode::NOT_FOUND {
-                return stranger::refused(&refused);
-            }
-            let body = form(&app, &stranger, &sent, &problem);
-            stranger::retry_after(stranger.link_page(status, "Set up Hostler", body), &refused)
-        }
-    }
+    let cookie = setup::complete(app, &link, said, browser).await?;
+    Ok(stranger::go("/", cookie))
 }
 
 /// The form posts to its own address, which holds the link's secret.
-fn form(app: &App, stranger: &Stranger, sent: &Sent, problem: &Markup) -> Markup {
-    html! {
+fn shown(app: &App, stranger: &Stranger, sent: &Sent, wrong: Option<&Refused>) -> Response {
+    let body = html! {
         p { "You are the first here. This makes you the owner of this server's organization." }
         (stranger.notice(app))
-        (problem)
         form.stack method="post" {
             (stranger.token())
             (Field::text("organization", "Organization").value(&sent.organization).autocomplete("organization").most(100).required().autofocus())
             (Field::text("name", "Your name").value(&sent.name).autocomplete("name").most(100).required())
             (Field::email("email", "Email").value(&sent.email).autocomplete("username").required())
             (new_password("Password"))
-            div.actions { button.main type="submit" { "Set up" } }
+            div.actions {
+                button.main type="submit" { "Set up" }
+                (oidc::button(app, "Set up"))
+            }
+            @if let Some(settings) = &app.single_sign_on {
+                p.hint { "With " (settings.label) " the organization's name is enough; it says who you are." }
+            }
         }
-    }
+    };
+    stranger.link_page("Set up Hostler", &body, wrong)
 }
 
 /// The field for a password that is chosen.

@@ -80,6 +80,8 @@ async fn sign_in(
         Ok(cookie) => stranger::go(next, cookie),
         Err(refused) => {
             let (status, problem) = stranger::said(&refused);
+            let problem =
+                html! { (problem) @if status == StatusCode::TOO_MANY_REQUESTS { (held_up()) } };
             let body = form(&app, &stranger, &sent.email, next, &problem);
             stranger::retry_after(stranger.page(status, "Sign in", body), &refused)
         }
@@ -98,6 +100,15 @@ async fn sign_out(
     match session::end(&app, &visitor, &headers, peer).await {
         Ok(cookie) => stranger::go("/sign-in", cookie),
         Err(failure) => layout::failed(&visitor, layout::Nav::Elsewhere, &failure),
+    }
+}
+
+fn held_up() -> Markup {
+    html! {
+        p.hint {
+            "If it was not you who tried so often: a browser that signed in to the account before is not held up, "
+            "nor is another way to sign in, or a recovery link."
+        }
     }
 }
 

@@ -11,15 +11,15 @@ use axum::response::{IntoResponse as _, Response};
 use hostler_proto::error::Failure;
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 
 use super::layout;
 use super::visit::Sent;
+use crate::App;
+use crate::auth::browser::Mark;
 use crate::auth::cookie;
 use crate::auth::session::{self, Visitor};
 use crate::edge::Peer;
 use crate::people::{Browser, Refused};
-use crate::{App, clock};
 
 /// A browser that may or may not be signed in.
 #[derive(Debug)]
@@ -59,9 +59,23 @@ impl Stranger {
         html! { input type="hidden" name="csrf" value=(self.token); }
     }
 
-    /// A page behind a link: like [`Self::page`], and giving nobody its address.
-    pub(crate) fn link_page(&self, status: StatusCode, title: &str, body: Markup) -> Response {
-        private(self.page(status, title, body))
+    /// The page behind a link, again with what went wrong with its form; it gives nobody its address.
+    /// A link that is not good any more has no page.
+    pub(crate) fn link_page(
+        &self,
+        title: &str,
+        body: &Markup,
+        wrong: Option<&Refused>,
+    ) -> Response {
+        let Some(wrong) = wrong else {
+            return private(self.page(StatusCode::OK, title, html! { (body) }));
+        };
+        let (status, problem) = said(wrong);
+        if status == StatusCode::NOT_FOUND {
+            return refused(wrong);
+        }
+        let page = self.page(status, title, html! { (problem) (body) });
+        retry_after(private(page), wrong)
     }
 
     /// A page with a form: with the cookie it needs.
@@ -99,24 +113,17 @@ impl FromRequestParts<App> for Stranger {
         let headers = parts.headers.clone();
         let visitor = session::visitor(app, &headers, peer).await;
         let visitor = visitor.map_err(|failure| failed(&failure))?;
-        let known = cookie::FORM
-            .read(&headers, peer)
-            .filter(|value| is_ours(value));
-        let known = known.map(str::to_owned);
-        let value = known
-            .clone()
-            .unwrap_or_else(|| hex::encode(clock::random::<32>()));
-        let fresh = if known.is_some() {
-            None
+        let (mark, fresh) = if let Some(mark) = Mark::of(&headers, peer) {
+            (mark, None)
         } else {
-            let set = cookie::FORM.set(&value, None, &headers, peer);
-            Some(set.map_err(|failure| failed(&failure))?)
+            let made = Mark::fresh(&headers, peer).map_err(|failure| failed(&failure))?;
+            (made.0, Some(made.1))
         };
         Ok(Self {
             headers,
             peer,
             visitor,
-            token: token_of(&value),
+            token: mark.form_token(),
             fresh,
         })
     }
@@ -194,17 +201,6 @@ pub(crate) fn go(to: &str, cookie: HeaderValue) -> Response {
 fn failed(failure: &Failure) -> Response {
     let status = layout::status_of(failure.code);
     layout::plain(status, "That did not work", layout::problem(failure))
-}
-
-fn is_ours(value: &str) -> bool {
-    value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn token_of(value: &str) -> String {
-    let mut digest = Sha256::new();
-    digest.update(b"hostler form\0");
-    digest.update(value.as_bytes());
-    hex::encode(digest.finalize())
 }
 
 fn without_cookie() -> Response {

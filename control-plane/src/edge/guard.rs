@@ -189,7 +189,10 @@ fn named_loopback(headers: &HeaderMap) -> bool {
 fn holds_secret(query: &str) -> bool {
     form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        SECRET_NAMES.contains(&name.as_str()) || Secret::read(value.trim()).is_some()
+        // Also inside another address, like `next=/invitations/ln_...`.
+        let within = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let mut words = value.split(within);
+        SECRET_NAMES.contains(&name.as_str()) || words.any(|word| Secret::read(word).is_some())
     })
 }
 

@@ -1,23 +1,26 @@
 //! Invitations: a link that lets one person, known by their email, join an organization.
 //!
-//! Whoever has no account makes one behind the link. Whoever has one joins with it: signed in, or
-//! with its password. An account with another email cannot use the link, so a link that went astray
+//! Whoever has no account makes one behind the link, with a password or from what the sign-in provider
+//! vouches for. Whoever has one joins with it: signed in, with its password, or through the provider
+//! it is linked with. An account or an identity with another email cannot use the link, so a link that went astray
 //! lets nobody's account into an organization unseen. Invitations end with their maker's authority.
 
 use axum::http::HeaderValue;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::UserId;
 use hostler_proto::time::UtcMillis;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::links::{self, LinkKind};
-use super::{Browser, Refused, acting, members, setup, sign_in};
+use super::newcomer::Newcomer;
+use super::{Browser, Refused, acting, members, sign_in};
 use crate::audit::{self, Thing};
 use crate::auth::session::{self, Visitor};
-use crate::auth::{Caller, Role, password};
+use crate::auth::{Caller, Role};
 use crate::store::links::LinkRow;
-use crate::store::{self, Tx};
+use crate::store::passwords::AccountRow;
+use crate::store::{self, StoreError, Tx};
 use crate::{App, clock};
 
 /// Most open invitations of an organization.
@@ -28,10 +31,13 @@ const MOST_OPEN: usize = 200;
 pub enum Invited {
     /// Nobody yet.
     New,
-    /// Somebody with a password.
-    WithPassword,
-    /// Somebody who signs in elsewhere.
-    Elsewhere,
+    /// Somebody with an account, and the ways into it.
+    Known {
+        /// By a password.
+        password: bool,
+        /// Through a provider.
+        elsewhere: bool,
+    },
 }
 
 /// Invites somebody; the link, which is shown this once. An earlier one for them ends.
@@ -126,12 +132,14 @@ pub async fn invited(app: &App, link: &LinkRow) -> Result<Invited, Failure> {
     let account = store::passwords::by_email(&app.store, email).await?;
     Ok(match account {
         None => Invited::New,
-        Some(account) if account.phc.is_some() => Invited::WithPassword,
-        Some(_) => Invited::Elsewhere,
+        Some(account) => Invited::Known {
+            password: account.phc.is_some(),
+            elsewhere: account.identities > 0,
+        },
     })
 }
 
-/// Makes an account for the invited person and lets them in.
+/// Makes an account with a password for the invited person and lets them in.
 pub async fn accept_new(
     app: &App,
     link: &LinkRow,
@@ -139,21 +147,25 @@ pub async fn accept_new(
     new_password: &str,
     browser: Browser<'_>,
 ) -> Result<HeaderValue, Refused> {
-    let email = link.email.clone().unwrap_or_default();
-    let name = super::name(name, "a person's")?;
-    password::check(new_password, &email)?;
-    let phc = app.passwords.hash(new_password).await?;
+    let email = link.email.as_deref().unwrap_or_default();
+    let new = Newcomer::with_password(app, name, email, new_password).await?;
+    accept_as(app, link, &new, browser).await
+}
+
+/// Makes this account for the invited person and lets them in.
+pub(super) async fn accept_as(
+    app: &App,
+    link: &LinkRow,
+    new: &Newcomer,
+    browser: Browser<'_>,
+) -> Result<HeaderValue, Refused> {
     let now = clock::wall();
     let user = UserId::fresh(now, &clock::id_entropy());
     let mut tx = app.store.begin().await?;
     links::spend(&mut tx, LinkKind::Invitation, link, now).await?;
-    match store::members::insert_user(&mut tx, user, &email, &name, now).await {
-        Err(error) if error.is_duplicate() => return Err(setup::taken(&email).into()),
-        other => other?,
-    }
-    store::passwords::set(&mut tx, user, &phc, now).await?;
+    new.insert(&mut tx, user, now).await?;
     let (id, cookie) = begin(&mut tx, user, link, browser).await?;
-    join(&mut tx, link, user, &email, id, browser, now).await?;
+    join(&mut tx, link, user, &new.email, id, browser, now).await?;
     app.store.commit(tx).await?;
     Ok(cookie)
 }
@@ -165,13 +177,24 @@ pub async fn accept_with_password(
     password: &str,
     browser: Browser<'_>,
 ) -> Result<HeaderValue, Refused> {
-    let email = link.email.clone().unwrap_or_default();
-    let account = sign_in::check(app, &email, password, browser).await?;
+    let email = link.email.as_deref().unwrap_or_default();
+    let account = sign_in::check(app, email, password, browser).await?;
+    let_in(app, link, &account, browser).await
+}
+
+/// Lets somebody in who proved whose account it is.
+pub(super) async fn let_in(
+    app: &App,
+    link: &LinkRow,
+    account: &AccountRow,
+    browser: Browser<'_>,
+) -> Result<HeaderValue, Refused> {
     let now = clock::wall();
+    let user = account.user_id;
     let mut tx = app.store.begin().await?;
     links::spend(&mut tx, LinkKind::Invitation, link, now).await?;
-    let (id, cookie) = begin(&mut tx, account.user_id, link, browser).await?;
-    join(&mut tx, link, account.user_id, &email, id, browser, now).await?;
+    let (id, cookie) = begin(&mut tx, user, link, browser).await?;
+    join(&mut tx, link, user, &account.email, id, browser, now).await?;
     app.store.commit(tx).await?;
     Ok(cookie)
 }
@@ -222,7 +245,7 @@ async fn begin(
 }
 
 /// Makes somebody a member as the invitation says.
-pub(super) async fn join(
+async fn join(
     tx: &mut Tx,
     link: &LinkRow,
     user: UserId,
@@ -241,10 +264,20 @@ pub(super) async fn join(
     }
     store::members::insert_member(tx, link.org_id, user, role.word(), now).await?;
     let caller = acting(link.org_id, user, role, session, email, browser.peer);
-    let id = user.to_string();
-    let detail = Some(json!({"role": role.word(), "invited_by": link.created_by}));
-    audit::record(tx, &caller, "member.join", thing(&id, email), detail, now).await?;
-    Ok(())
+    let detail = json!({"role": role.word(), "invited_by": link.created_by});
+    Ok(joined(tx, &caller, detail, now).await?)
+}
+
+/// Notes that somebody became a member.
+pub(super) async fn joined(
+    tx: &mut Tx,
+    caller: &Caller,
+    detail: Value,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let id = caller.user_id.to_string();
+    let thing = thing(&id, &caller.label);
+    audit::record(tx, caller, "member.join", thing, Some(detail), now).await
 }
 
 fn thing<'a>(id: &'a str, email: &'a str) -> Thing<'a> {

@@ -8,16 +8,19 @@
 pub mod invitations;
 pub mod links;
 pub mod members;
+mod newcomer;
 pub(crate) mod oidc;
 pub mod organizations;
 pub mod profile;
 pub mod recovery;
 pub mod setup;
 pub mod sign_in;
+pub(crate) mod single_sign_on;
 
 use axum::http::HeaderMap;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::ids::{OrgId, UserId};
+use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
 use crate::auth::{Caller, Role, Scopes, Via};
@@ -67,9 +70,14 @@ pub(crate) fn name(text: &str, whose: &str) -> Result<String, Failure> {
     })
 }
 
+/// What was typed, without the space around it, in one form of Unicode (NFC).
+pub(crate) fn typed(text: &str) -> String {
+    text.trim().nfc().collect()
+}
+
 /// An email address as far as its form tells: something, one `@`, something, no spaces.
 pub(crate) fn email(text: &str) -> Result<String, Failure> {
-    let email = text.trim();
+    let email = typed(text);
     let parts = email.split_once('@');
     let good = parts.is_some_and(|(mailbox, domain)| {
         !mailbox.is_empty() && !domain.is_empty() && !domain.contains('@')
@@ -79,7 +87,7 @@ pub(crate) fn email(text: &str) -> Result<String, Failure> {
         !hidden && !c.is_whitespace() && !"<>\"(),;:\\".contains(c)
     };
     if good && email.chars().count() <= MOST_EMAIL_CHARACTERS && email.chars().all(plain) {
-        return Ok(email.to_owned());
+        return Ok(email);
     }
     Err(
         Failure::new(ErrorCode::InvalidArgument, "that is not an email address")

@@ -1,38 +1,33 @@
-//! Single sign-on: signing in with an OpenID Connect provider that the server's operator configured.
+//! OpenID Connect: asking the provider that the server's operator configured who somebody is.
 //!
 //! Authorization code with PKCE, state and nonce, all derived from one secret that only the browser
-//! holds (a cookie): nothing is kept here meanwhile, and another browser's answer fits nothing. Who
-//! somebody is at the provider (issuer and subject) decides; an email, even a verified one, never
-//! opens an account that exists: it is linked by somebody who is signed in to it. Without an account,
-//! an invitation of the verified email lets a person in, or its domain, where that is configured.
+//! holds (a cookie): nothing is kept here meanwhile, and another browser's answer fits nothing. The
+//! provider's settings and keys are read anew each time, so keys it changed need nothing here. What
+//! an identity opens is decided in `single_sign_on`.
 
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hostler_proto::error::{ErrorCode, Failure};
-use hostler_proto::ids::{OrgId, UserId};
+use hostler_proto::time::UtcMillis;
 use openidconnect::core::{
-    CoreAuthenticationFlow, CoreClient, CoreIdTokenClaims, CoreProviderMetadata,
+    CoreAuthenticationFlow, CoreClient, CoreIdTokenClaims, CoreJwsSigningAlgorithm,
+    CoreProviderMetadata, CoreUserInfoClaims,
 };
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, IssuerUrl,
-    Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
+    Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    TokenResponse as _,
 };
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::{Browser, Refused, acting, invitations, links};
-use crate::audit::{self, Thing};
-use crate::auth::session::{self, Visitor};
-use crate::auth::{Caller, Role};
+use super::{Browser, Refused};
 use crate::config::SingleSignOn;
 use crate::fetch::{self, FetchError, Limits, Reach};
 use crate::limits::{Bucket, address_key};
-use crate::store::identities;
-use crate::store::links::LinkRow;
-use crate::{App, clock, store};
+use crate::store::identities::IdentityRow;
+use crate::{App, clock};
 
 /// Most bytes of an answer of the provider.
 const MOST_BYTES: usize = 256 << 10;
@@ -40,18 +35,49 @@ const MOST_BYTES: usize = 256 << 10;
 /// How long the provider is waited for, each time.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// How an identity token may be signed: by a key that the provider alone has. (A token signed with the
+/// client's secret needs none of its keys, and the library panics at one of another length.)
+const SIGNED_WITH: [CoreJwsSigningAlgorithm; 9] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
 /// The secret of one sign-in that was begun: 64 hex digits, in the browser's cookie.
 #[derive(Clone)]
 pub(crate) struct Begun(String);
 
 /// Who somebody is, as the provider says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Identity {
-    issuer: String,
-    subject: String,
+pub(super) struct Identity {
+    pub(super) issuer: String,
+    pub(super) subject: String,
     email: Option<String>,
     verified: bool,
-    name: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+impl Identity {
+    /// Their email, if the provider vouches for it.
+    pub(super) fn verified_email(&self) -> Option<&str> {
+        self.email.as_deref().filter(|_| self.verified)
+    }
+
+    /// What is stored of it.
+    pub(super) fn row(&self, now: UtcMillis) -> IdentityRow {
+        IdentityRow {
+            issuer: self.issuer.clone(),
+            subject: self.subject.clone(),
+            email: self.email.clone(),
+            created_at: now,
+        }
+    }
 }
 
 impl Begun {
@@ -121,165 +147,14 @@ pub(crate) async fn begin(
     Ok(request.url().0.into())
 }
 
-/// Signs somebody in by the provider's answer; `invitation` is the link they came with.
-pub(crate) async fn sign_in(
-    app: &App,
-    settings: &SingleSignOn,
-    begun: &Begun,
-    code: &str,
-    invitation: Option<&LinkRow>,
-    browser: Browser<'_>,
-) -> Result<HeaderValue, Refused> {
-    let identity = exchange(app, settings, begun, code).await?;
-    let known = identities::user(&app.store, &identity.issuer, &identity.subject).await?;
-    match known {
-        Some(user) => known_person(app, user, invitation, browser).await,
-        None => new_person(app, settings, &identity, invitation, browser).await,
-    }
-}
-
-/// Lets a visitor sign in by the provider from now on.
-pub(crate) async fn link(
-    app: &App,
-    settings: &SingleSignOn,
-    begun: &Begun,
-    code: &str,
-    visitor: &Visitor,
-) -> Result<(), Refused> {
-    let identity = exchange(app, settings, begun, code).await?;
-    let now = clock::wall();
-    let mut tx = app.store.begin().await?;
-    let (issuer, subject) = (&identity.issuer, &identity.subject);
-    match identities::insert(&mut tx, issuer, subject, visitor.user_id, now).await {
-        Err(error) if error.is_duplicate() => {
-            let words = "that identity belongs to an account already";
-            return Err(Failure::new(ErrorCode::Conflict, words).into());
-        }
-        other => other?,
-    }
-    note(
-        &mut tx,
-        &visitor.caller,
-        &visitor.email,
-        "member.link_identity",
-        issuer,
-    )
-    .await?;
-    app.store.commit(tx).await?;
-    Ok(())
-}
-
-async fn known_person(
-    app: &App,
-    user: UserId,
-    invitation: Option<&LinkRow>,
-    browser: Browser<'_>,
-) -> Result<HeaderValue, Refused> {
-    let account = store::passwords::by_user(&app.store, user).await?;
-    let account = account.ok_or_else(|| not_let_in("this account is gone"))?;
-    let orgs = store::sessions::memberships(&app.store, user).await?;
-    let invitation = invitation.filter(|link| invitations::is_for(link, &account.email));
-    if orgs.is_empty() && invitation.is_none() {
-        return Err(not_let_in("you belong to no organization any more").into());
-    }
-    let now = clock::wall();
-    let mut tx = app.store.begin().await?;
-    let org = invitation.map(|link| link.org_id);
-    let (headers, peer) = (browser.headers, browser.peer);
-    let (id, cookie) = session::begin_in(&mut tx, user, org, headers, peer).await?;
-    if let Some(link) = invitation {
-        links::spend(&mut tx, links::LinkKind::Invitation, link, now).await?;
-        invitations::join(&mut tx, link, user, &account.email, id, browser, now).await?;
-    }
-    for org in orgs {
-        let role = Role::from_word(&org.role).unwrap_or(Role::Member);
-        let caller = acting(org.org_id, user, role, id, &account.email, peer);
-        note(
-            &mut tx,
-            &caller,
-            &account.email,
-            "member.sign_in",
-            "single sign-on",
-        )
-        .await?;
-    }
-    app.store.commit(tx).await?;
-    Ok(cookie)
-}
-
-async fn new_person(
-    app: &App,
-    settings: &SingleSignOn,
-    identity: &Identity,
-    invitation: Option<&LinkRow>,
-    browser: Browser<'_>,
-) -> Result<HeaderValue, Refused> {
-    let email = identity.email.as_deref().filter(|_| identity.verified);
-    let email = email.ok_or_else(|| {
-        not_let_in("the provider does not say that your email address is verified")
-    })?;
-    let email = super::email(email)?;
-    if store::passwords::by_email(&app.store, &email)
-        .await?
-        .is_some()
-    {
-        let words = format!("there is already an account with the email {email}");
-        return Err(Failure::new(ErrorCode::Conflict, words)
-            .hint(
-                "sign in to it with its password, then link this provider under Settings > Profile",
-            )
-            .into());
-    }
-    let invitation = invitation.filter(|link| invitations::is_for(link, &email));
-    let org = match invitation {
-        Some(link) => link.org_id,
-        None => joined_by_domain(app, settings, &email).await?,
-    };
-    let now = clock::wall();
-    let user = UserId::fresh(now, &clock::id_entropy());
-    let name = identity.name.as_deref().unwrap_or(&email);
-    let name = super::name(name, "a person's").unwrap_or_else(|_| email.clone());
-    let mut tx = app.store.begin().await?;
-    store::members::insert_user(&mut tx, user, &email, &name, now).await?;
-    let (issuer, subject) = (&identity.issuer, &identity.subject);
-    identities::insert(&mut tx, issuer, subject, user, now).await?;
-    let (headers, peer) = (browser.headers, browser.peer);
-    let (id, cookie) = session::begin_in(&mut tx, user, Some(org), headers, peer).await?;
-    if let Some(link) = invitation {
-        links::spend(&mut tx, links::LinkKind::Invitation, link, now).await?;
-        invitations::join(&mut tx, link, user, &email, id, browser, now).await?;
-    } else {
-        store::members::insert_member(&mut tx, org, user, Role::Member.word(), now).await?;
-        let caller = acting(org, user, Role::Member, id, &email, peer);
-        note(&mut tx, &caller, &email, "member.join", "single sign-on").await?;
-    }
-    app.store.commit(tx).await?;
-    Ok(cookie)
-}
-
-/// The organization that a new person's domain lets them into.
-async fn joined_by_domain(
-    app: &App,
-    settings: &SingleSignOn,
-    email: &str,
-) -> Result<OrgId, Failure> {
-    let domain = email.rsplit('@').next().unwrap_or_default();
-    let mut allowed = settings.auto_join_domains.iter();
-    if !allowed.any(|allowed| allowed.eq_ignore_ascii_case(domain)) {
-        return Err(not_let_in(&format!("{email} is not invited")));
-    }
-    let first = store::members::first_owner(&app.store).await?;
-    let first = first.map(|(org, _)| org);
-    first.ok_or_else(|| not_let_in("there is no organization to join"))
-}
-
 /// The provider's word for who sent this code: checked, fresh, and of this sign-in.
-async fn exchange(
+pub(super) async fn exchange(
     app: &App,
     settings: &SingleSignOn,
     begun: &Begun,
     code: &str,
 ) -> Result<Identity, Failure> {
+    let failed = |error: &dyn std::error::Error| provider(settings, &chain(error));
     let metadata = discover(settings).await?;
     let client = CoreClient::from_provider_metadata(
         metadata,
@@ -289,35 +164,62 @@ async fn exchange(
     .set_redirect_uri(redirect(app)?);
     let request = client
         .exchange_code(AuthorizationCode::new(code.to_owned()))
-        .map_err(|error| provider(settings, &error.to_string()))?
+        .map_err(|error| failed(&error))?
         .set_pkce_verifier(PkceCodeVerifier::new(begun.derive("pkce")));
     let answer = request.request_async(&ask).await;
-    let answer = answer.map_err(|error| provider(settings, &error.to_string()))?;
+    let answer = answer.map_err(|error| failed(&error))?;
     let token = answer
         .id_token()
         .ok_or_else(|| provider(settings, "it sent no identity token"))?;
     let nonce = Nonce::new(begun.derive("nonce"));
-    let claims = token.claims(&client.id_token_verifier(), &nonce);
-    let claims = claims.map_err(|error| provider(settings, &error.to_string()))?;
-    Ok(identity(claims))
+    let verifier = client.id_token_verifier().set_allowed_algs(SIGNED_WITH);
+    let claims = token.claims(&verifier, &nonce);
+    let claims = claims.map_err(|error| failed(&error))?;
+    let mut told = identity(settings, claims);
+    if told.email.is_none() {
+        // Some providers tell it only where the access token is shown (OpenID Connect Core 5.4).
+        let subject = Some(claims.subject().clone());
+        if let Ok(request) = client.user_info(answer.access_token().clone(), subject) {
+            let more: CoreUserInfoClaims =
+                (request.request_async(&ask).await).map_err(|error| failed(&error))?;
+            told.email = more.email().map(|email| email.to_string());
+            told.verified = vouched(settings, more.email_verified());
+            let name = more.name().and_then(|name| name.get(None));
+            told.name = told.name.or_else(|| name.map(|name| name.to_string()));
+        }
+    }
+    Ok(told)
 }
 
-fn identity(claims: &CoreIdTokenClaims) -> Identity {
+fn identity(settings: &SingleSignOn, claims: &CoreIdTokenClaims) -> Identity {
     let name = claims.name().and_then(|name| name.get(None));
     Identity {
         issuer: claims.issuer().to_string(),
         subject: claims.subject().to_string(),
         email: claims.email().map(|email| email.to_string()),
-        verified: claims.email_verified() == Some(true),
+        verified: vouched(settings, claims.email_verified()),
         name: name.map(|name| name.to_string()),
     }
+}
+
+fn vouched(settings: &SingleSignOn, said: Option<bool>) -> bool {
+    said.unwrap_or(settings.emails_are_verified)
+}
+
+/// An error with what is behind it, for the operator's log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 async fn discover(settings: &SingleSignOn) -> Result<CoreProviderMetadata, Failure> {
     let issuer = IssuerUrl::new(settings.issuer.clone());
     let issuer = issuer.map_err(|error| provider(settings, &error.to_string()))?;
     let found = CoreProviderMetadata::discover_async(issuer, &ask).await;
-    found.map_err(|error| provider(settings, &error.to_string()))
+    found.map_err(|error| provider(settings, &chain(&error)))
 }
 
 /// One request to the provider; its operator chose the address, so it may be anywhere.
@@ -341,28 +243,6 @@ fn redirect(app: &App) -> Result<RedirectUrl, Failure> {
 
 fn secret(settings: &SingleSignOn) -> Option<ClientSecret> {
     settings.client_secret.clone().map(ClientSecret::new)
-}
-
-async fn note(
-    tx: &mut store::Tx,
-    caller: &Caller,
-    email: &str,
-    action: &str,
-    by: &str,
-) -> Result<(), store::StoreError> {
-    let id = caller.user_id.to_string();
-    let thing = Thing {
-        kind: "member",
-        id: &id,
-        name: email,
-    };
-    let detail = Some(json!({"by": by}));
-    audit::record(tx, caller, action, thing, detail, clock::wall()).await
-}
-
-fn not_let_in(words: &str) -> Failure {
-    Failure::new(ErrorCode::Forbidden, words)
-        .hint("Ask an admin for an invitation, open its link, and sign in from there.")
 }
 
 fn provider(settings: &SingleSignOn, words: &str) -> Failure {

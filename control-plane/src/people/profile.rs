@@ -1,7 +1,7 @@
 //! What people change of themselves: name, email, password, sessions.
 //!
-//! Email and password are changed only by somebody who proves again that they are the one (a browser
-//! left open is not enough): by the password, or, without one, by having signed in a moment ago. A
+//! Email and password are changed, and other ways to sign in linked, only by somebody who proves again
+//! that they are the one (a browser left open is not enough): by the password, or, without one, by having signed in a moment ago. A
 //! new password ends every other session and takes back recovery links.
 
 use axum::http::HeaderValue;
@@ -10,7 +10,7 @@ use hostler_proto::time::UtcMillis;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Browser, Refused, links::LinkKind, members, setup, sign_in};
+use super::{Browser, Refused, links::LinkKind, members, newcomer, sign_in};
 use crate::auth::session::{self, Visitor};
 use crate::auth::{Caller, password};
 use crate::store::members::MemberRow;
@@ -57,7 +57,7 @@ pub async fn change_email(
     prove(app, visitor, current, browser).await?;
     let mut tx = app.store.begin().await?;
     match store::members::update_user(&mut tx, visitor.user_id, &email, &visitor.name).await {
-        Err(error) if error.is_duplicate() => return Err(setup::taken(&email).into()),
+        Err(error) if error.is_duplicate() => return Err(newcomer::taken(&email).into()),
         other => other?,
     }
     let detail = json!({"from": visitor.email, "to": email});
@@ -81,6 +81,7 @@ pub async fn change_password(
     let (user, org) = (visitor.user_id, Some(visitor.caller.org_id));
     store::passwords::set(&mut tx, user, &phc, now).await?;
     store::links::take_back_of_user(&mut tx, user, LinkKind::Recovery.word(), now).await?;
+    store::browsers::forget(&mut tx, user).await?;
     let (id, cookie) = session::begin_in(&mut tx, user, org, browser.headers, browser.peer).await?;
     let ended = store::sessions::delete_of_user(&mut tx, user, Some(id)).await?;
     let detail = json!({"sessions_ended": ended});
@@ -120,6 +121,29 @@ pub async fn end_others(app: &App, visitor: &Visitor) -> Result<u64, Failure> {
     Ok(ended)
 }
 
+/// Lets the visitor link another way to sign in, within ten minutes.
+pub async fn prove_for_linking(
+    app: &App,
+    visitor: &Visitor,
+    current: &str,
+    browser: Browser<'_>,
+) -> Result<(), Refused> {
+    prove(app, visitor, current, browser).await?;
+    let mut tx = app.store.begin().await?;
+    store::sessions::prove(&mut tx, visitor.session_id, clock::wall()).await?;
+    app.store.commit(tx).await?;
+    Ok(())
+}
+
+/// Whether the visitor proved it in this session, a moment ago.
+pub(super) async fn proved(app: &App, visitor: &Visitor) -> Result<bool, Failure> {
+    let mine = sessions(app, visitor).await?;
+    let this = mine.iter().find(|session| session.id == visitor.session_id);
+    let proved = this.and_then(|session| session.proved_at);
+    let now = clock::wall();
+    Ok(proved.is_some_and(|proved| now.since(proved) < FRESH_MS))
+}
+
 /// Whether the one in front of the browser is the visitor.
 async fn prove(
     app: &App,
@@ -143,14 +167,18 @@ async fn prove(
     if this.is_some_and(|session| now.since(session.created_at) < FRESH_MS) {
         return Ok(());
     }
-    let words = "you signed in too long ago for this";
-    Err(Failure::new(ErrorCode::Forbidden, words)
+    Err(too_long_ago().into())
+}
+
+/// It has to be shown again who sits there.
+pub(super) fn too_long_ago() -> Failure {
+    let words = "it is too long ago that you showed who you are";
+    Failure::new(ErrorCode::Forbidden, words)
         .hint("sign out and in again, then do it within ten minutes")
-        .into())
 }
 
 /// Notes what somebody did to their account in the log of each of their organizations.
-async fn noted(
+pub(super) async fn noted(
     tx: &mut Tx,
     visitor: &Visitor,
     action: &str,

@@ -73,14 +73,17 @@ pub async fn on_this_machine(home: &Path, email: &str) -> Result<String, Failure
 }
 
 async fn by_operator(store: &Store, base: &str, email: &str) -> Result<String, Failure> {
-    let account = store::passwords::by_email(store, email).await?;
+    let account = store::passwords::by_email(store, &super::typed(email)).await?;
     let unknown = || {
         let words = format!("there is no account with the email {email}");
         Failure::new(ErrorCode::NotFound, words).hint("give the email they sign in with")
     };
     let account = account.ok_or_else(unknown)?;
     let orgs = store::sessions::memberships(store, account.user_id).await?;
-    let first = orgs.first().ok_or_else(unknown)?;
+    let first = orgs.first().ok_or_else(|| {
+        let words = format!("the account {email} belongs to no organization any more");
+        Failure::new(ErrorCode::NotFound, words).hint("let an admin invite it again")
+    })?;
     let now = clock::wall();
     let (secret, mut link) = links::mint(LinkKind::Recovery, first.org_id, now);
     link.user_id = Some(account.user_id);
@@ -137,6 +140,7 @@ pub async fn complete(
     for kind in [LinkKind::Recovery, LinkKind::Setup] {
         store::links::take_back_of_user(&mut tx, user, kind.word(), now).await?;
     }
+    store::browsers::forget(&mut tx, user).await?;
     let (headers, peer) = (browser.headers, browser.peer);
     let (id, cookie) = session::begin_in(&mut tx, user, None, headers, peer).await?;
     let ended = store::sessions::delete_of_user(&mut tx, user, Some(id)).await?;

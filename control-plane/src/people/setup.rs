@@ -6,9 +6,10 @@ use hostler_proto::error::{ErrorCode, Failure};
 use serde_json::json;
 
 use super::links::{self, LinkKind};
+use super::newcomer::Newcomer;
 use super::{Browser, Refused, acting};
 use crate::audit::{self, Thing};
-use crate::auth::{Role, password, session};
+use crate::auth::{Role, session};
 use crate::store::links::LinkRow;
 use crate::store::{self, Store, StoreError};
 use crate::{App, clock};
@@ -44,38 +45,47 @@ pub(crate) async fn link(store: &Store, base: &str) -> Result<Option<String>, St
     Ok(Some(LinkKind::Setup.url(base, &secret)))
 }
 
-/// Makes whoever holds the link the owner; the cookie of their first session.
+/// Makes whoever holds the link the owner, with a password; the cookie of their first session.
 pub async fn complete(
     app: &App,
     link: &LinkRow,
     setup: Setup<'_>,
     browser: Browser<'_>,
 ) -> Result<HeaderValue, Refused> {
-    let organization = super::name(setup.organization, "an organization's")?;
-    let name = super::name(setup.name, "a person's")?;
-    let email = super::email(setup.email)?;
-    password::check(setup.password, &email)?;
+    let organization = organization(setup.organization)?;
+    let owner = Newcomer::with_password(app, setup.name, setup.email, setup.password).await?;
+    install(app, link, &organization, &owner, browser).await
+}
+
+/// The name of the organization that is set up.
+pub(crate) fn organization(name: &str) -> Result<String, Failure> {
+    super::name(name, "an organization's")
+}
+
+/// Makes this person the owner.
+pub(super) async fn install(
+    app: &App,
+    link: &LinkRow,
+    organization: &str,
+    owner: &Newcomer,
+    browser: Browser<'_>,
+) -> Result<HeaderValue, Refused> {
     let user = link.user_id.ok_or_else(ownerless)?;
-    let phc = app.passwords.hash(setup.password).await?;
     let now = clock::wall();
     let mut tx = app.store.begin().await?;
     links::spend(&mut tx, LinkKind::Setup, link, now).await?;
-    match store::members::update_user(&mut tx, user, &email, &name).await {
-        Err(error) if error.is_duplicate() => return Err(taken(&email).into()),
-        other => other?,
-    }
-    store::members::rename_org(&mut tx, link.org_id, &organization).await?;
-    store::passwords::set(&mut tx, user, &phc, now).await?;
+    owner.take_over(&mut tx, user, now).await?;
+    store::members::rename_org(&mut tx, link.org_id, organization).await?;
     let (headers, peer) = (browser.headers, browser.peer);
     let (id, cookie) = session::begin_in(&mut tx, user, Some(link.org_id), headers, peer).await?;
-    let caller = acting(link.org_id, user, Role::Owner, id, &email, peer);
+    let caller = acting(link.org_id, user, Role::Owner, id, &owner.email, peer);
     let org_id = link.org_id.to_string();
     let thing = Thing {
         kind: "organization",
         id: &org_id,
-        name: &organization,
+        name: organization,
     };
-    let detail = Some(json!({"owner": email}));
+    let detail = Some(json!({"owner": owner.email}));
     audit::record(&mut tx, &caller, "organization.set_up", thing, detail, now).await?;
     app.store.commit(tx).await?;
     Ok(cookie)
@@ -83,13 +93,4 @@ pub async fn complete(
 
 fn ownerless() -> Failure {
     Failure::new(ErrorCode::HostError, "this link is for nobody").hint("start the server again")
-}
-
-/// Another person has that email.
-pub(super) fn taken(email: &str) -> Failure {
-    Failure::new(
-        ErrorCode::Conflict,
-        format!("there is already an account with the email {email}"),
-    )
-    .hint("give another email, or sign in to that account")
 }

@@ -2,16 +2,20 @@
 //!
 //! An email that nobody has and a password that is wrong get the same answer after the same work.
 //! Tries are limited for each address and for each account; a good one fills the account's bucket
-//! again. What failed stands in the audit log of the organizations of the account it was tried on,
+//! again. A browser that signed in to the account before has a bucket of its own (OWASP: device
+//! cookies), so a guesser elsewhere, be it at the same address, does not keep the account's owner out.
+//! What failed stands in the audit log of the organizations of the account it was tried on,
 //! written beside the answer so that the answer tells nothing.
 
 use axum::http::HeaderValue;
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::time::UtcMillis;
+use serde_json::Value;
 
 use super::{Browser, Refused, acting};
 use crate::audit::{self, Thing};
 use crate::auth::Role;
+use crate::auth::browser::Mark;
 use crate::auth::password::{Compared, MOST_BYTES};
 use crate::auth::session;
 use crate::limits::{Bucket, address_key};
@@ -28,6 +32,16 @@ pub async fn sign_in(
     browser: Browser<'_>,
 ) -> Result<HeaderValue, Refused> {
     let account = check(app, email, password, browser).await?;
+    begin(app, &account, None, browser).await
+}
+
+/// Begins a session for somebody who proved whose account it is.
+pub(super) async fn begin(
+    app: &App,
+    account: &AccountRow,
+    detail: Option<Value>,
+    browser: Browser<'_>,
+) -> Result<HeaderValue, Refused> {
     let orgs = store::sessions::memberships(&app.store, account.user_id).await?;
     if orgs.is_empty() {
         return Err(nowhere(&account.email).into());
@@ -45,7 +59,15 @@ pub async fn sign_in(
             id: &user_id,
             name: &account.email,
         };
-        audit::record(&mut tx, &caller, "member.sign_in", thing, None, now).await?;
+        audit::record(
+            &mut tx,
+            &caller,
+            "member.sign_in",
+            thing,
+            detail.clone(),
+            now,
+        )
+        .await?;
     }
     app.store.commit(tx).await?;
     Ok(cookie)
@@ -59,11 +81,14 @@ pub(super) async fn check(
     browser: Browser<'_>,
 ) -> Result<AccountRow, Refused> {
     let now = clock::wall();
-    let email = email.trim();
-    let address = address_key(browser.peer.address);
-    let account_key = email.to_lowercase();
-    app.limits.take(Bucket::SignInAddress, &address, now)?;
-    app.limits.take(Bucket::SignInAccount, &account_key, now)?;
+    let email = super::typed(email);
+    let email = email.as_str();
+    let (bucket, key) = bucket(app, email, browser).await?;
+    if bucket == Bucket::SignInAccount {
+        let address = address_key(browser.peer.address);
+        app.limits.take(Bucket::SignInAddress, &address, now)?;
+    }
+    app.limits.take(bucket, &key, now)?;
     let account = store::passwords::by_email(&app.store, email).await?;
     let phc = account.as_ref().and_then(|account| account.phc.as_deref());
     let compared = app.passwords.compare(password, phc).await?;
@@ -80,8 +105,24 @@ pub(super) async fn check(
         }
     };
     let account = renewed.ok_or_else(wrong)?;
-    app.limits.forgive(Bucket::SignInAccount, &account_key);
+    app.limits.forgive(bucket, &key);
     Ok(account)
+}
+
+/// What a try is counted in.
+async fn bucket(
+    app: &App,
+    email: &str,
+    browser: Browser<'_>,
+) -> Result<(Bucket, String), StoreError> {
+    let account = email.to_lowercase();
+    if let Some(mark) = Mark::of(browser.headers, browser.peer) {
+        let hash = mark.hash();
+        if store::browsers::is_known(&app.store, &account, &hash).await? {
+            return Ok((Bucket::SignInBrowser, format!("{account} {hash}")));
+        }
+    }
+    Ok((Bucket::SignInAccount, account))
 }
 
 /// Hashes a password anew with the parameters of today.
@@ -147,7 +188,7 @@ fn wrong() -> Failure {
 fn nowhere(email: &str) -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
-        format!("{email} belongs to no organization any more"),
+        format!("the account {email} belongs to no organization any more"),
     )
     .hint("Ask an admin for an invitation and open its link.")
 }

@@ -30,6 +30,8 @@ pub struct SessionRow {
     pub agent: Option<String>,
     /// Where the browser was.
     pub address: Option<String>,
+    /// When whoever sits there last proved to be the one, after signing in.
+    pub proved_at: Option<UtcMillis>,
 }
 
 /// A session to store.
@@ -156,6 +158,17 @@ pub async fn touch(tx: &mut Tx, id: Uuid, now: UtcMillis) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Notes that whoever sits there proved to be the one.
+pub async fn prove(tx: &mut Tx, id: Uuid, now: UtcMillis) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sessions SET proved_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(StoreError::at("notes a proof"))?;
+    Ok(())
+}
+
 /// Ends a session.
 pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM sessions WHERE id = $1")
@@ -218,5 +231,6 @@ fn session(columns: Columns<'_>) -> Result<SessionRow, StoreError> {
         expires_at: columns.time("expires_at")?,
         agent: columns.maybe_text("agent")?,
         address: columns.maybe_text("address")?,
+        proved_at: columns.maybe_time("proved_at")?,
     })
 }

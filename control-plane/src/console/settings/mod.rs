@@ -1,5 +1,6 @@
 //! Settings that are about people: profile, members, organization.
 
+mod identities;
 mod member;
 mod members;
 mod organization;
@@ -15,6 +16,7 @@ use crate::auth::session::Visitor;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .merge(profile::routes())
+        .merge(identities::routes())
         .merge(members::routes())
         .merge(member::routes())
         .merge(organization::routes())

@@ -16,6 +16,7 @@ use super::super::parts::{Tone, badge, post_button, table, when};
 use super::super::setup::new_password;
 use super::super::stranger::{retry_after, said};
 use super::super::{Checked, SignedIn};
+use super::identities;
 use crate::auth::session::Visitor;
 use crate::console::Path;
 use crate::edge::Peer;
@@ -23,7 +24,7 @@ use crate::people::{Browser, Refused, profile};
 use crate::store::sessions::SessionRow;
 use crate::{App, clock};
 
-const PATH: &str = "/settings/profile";
+pub(super) const PATH: &str = "/settings/profile";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -125,7 +126,7 @@ async fn end_one(
     }
 }
 
-async fn again(app: &App, visitor: &Visitor, refused: Refused) -> Response {
+pub(super) async fn again(app: &App, visitor: &Visitor, refused: Refused) -> Response {
     let (status, problem) = said(&refused);
     retry_after(shown(app, visitor, status, &problem).await, &refused)
 }
@@ -142,6 +143,7 @@ async fn shown(app: &App, visitor: &Visitor, status: StatusCode, problem: &Marku
 async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
     let has_password = profile::has_password(app, visitor).await?;
     let sessions = profile::sessions(app, visitor).await?;
+    let identities = identities::section(app, visitor, has_password).await?;
     let token = layout::csrf(visitor);
     Ok(html! {
         section {
@@ -174,18 +176,12 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
                 div.actions { button type="submit" { @if has_password { "Change password" } @else { "Set password" } } }
             }
         }
-        @if let Some(settings) = &app.single_sign_on {
-            section {
-                div.section-head { h2 { "Single sign-on" } }
-                p { "Sign in with " (settings.label) " beside your password." }
-                (post_button(visitor, "/oidc/link", "Link it", ""))
-            }
-        }
+        (identities)
         (own_sessions(visitor, &sessions))
     })
 }
 
-fn current(id: &str, has_password: bool) -> Markup {
+pub(super) fn current(id: &str, has_password: bool) -> Markup {
     html! {
         @if has_password {
             (Field::password("current", "Current password").id(id).autocomplete("current-password").required())

@@ -2,6 +2,7 @@
 
 mod belonging;
 mod changing;
+mod false_provider;
 mod setting_up;
 mod signing_in;
 mod single_sign_on;

@@ -211,6 +211,95 @@ async fn an_account_is_closed_to_guessing_from_many_addresses() {
 }
 
 #[tokio::test]
+async fn a_guesser_keeps_nobody_out_of_a_browser_they_signed_in_with_before() {
+    let mut catalog = with_ada().await;
+    let slow = |burst| Rate {
+        burst,
+        every_us: 600_000_000,
+    };
+    let mut hers = Browser::new(&catalog.app);
+    let page = sign_in(&mut hers, "ada@example.com", PASSWORD, "/").await;
+    assert_eq!(page.status, 303);
+    hers.cookies.remove("__Host-hostler");
+    let rates = Rates::default()
+        .with(Bucket::SignInAccount, slow(2))
+        .with(Bucket::SignInBrowser, slow(3))
+        .with(Bucket::SignInAddress, slow(4));
+    let limits = std::sync::Arc::new(Limits::new(rates));
+    catalog.app.limits = limits.clone();
+    let mut hers = hers.of(&catalog.app);
+    // A guesser uses up what the account and the address have.
+    let mut guesser = Browser::new(&catalog.app);
+    for (email, expected) in [
+        ("ada", 403),
+        ("ADA", 403),
+        ("ada", 429),
+        ("eve", 403),
+        ("eve", 429),
+    ] {
+        let email = format!("{email}@example.com");
+        let page = sign_in(&mut guesser, &email, "wrong wrong wrong", "/").await;
+        assert_eq!(page.status.as_u16(), expected, "{email}");
+    }
+    let page = sign_in(&mut guesser, "ada@example.com", PASSWORD, "/").await;
+    assert_eq!(page.status, 429, "the right one is not tried either");
+    assert!(
+        page.text.contains("signed in to the account before"),
+        "{}",
+        page.text
+    );
+    // She is let in at once, also after a slip of the hand; and that helps the guesser nothing.
+    for (password, expected) in [("a slip of the hand", 403), (PASSWORD, 303)] {
+        let page = sign_in(&mut hers, "ada@example.com", password, "/").await;
+        assert_eq!(page.status.as_u16(), expected, "{}", page.text);
+        hers.cookies.remove("__Host-hostler");
+    }
+    let page = sign_in(&mut guesser, "ada@example.com", "wrong wrong wrong", "/").await;
+    assert_eq!(page.status, 429);
+    // Her browser guesses no faster, and is unknown to every other account.
+    for expected in [403, 403, 403, 429] {
+        let page = sign_in(&mut hers, "ada@example.com", "wrong wrong wrong", "/").await;
+        assert_eq!(page.status.as_u16(), expected);
+    }
+    let page = sign_in(&mut hers, "eve@example.com", "wrong wrong wrong", "/").await;
+    assert_eq!(page.status, 429, "the address is still out of tries");
+}
+
+#[tokio::test]
+async fn a_new_password_makes_every_other_browser_a_stranger() {
+    let mut catalog = with_ada().await;
+    let mut here = Browser::new(&catalog.app);
+    let mut there = Browser::new(&catalog.app);
+    for browser in [&mut here, &mut there] {
+        assert_eq!(
+            sign_in(browser, "ada@example.com", PASSWORD, "/")
+                .await
+                .status,
+            303
+        );
+    }
+    here.get("/settings/profile").await;
+    let new = [("current", PASSWORD), ("password", "another good secret")];
+    assert_eq!(
+        here.post("/settings/profile/password", &new).await.status,
+        303
+    );
+    let shut = Rate {
+        burst: 1,
+        every_us: 600_000_000,
+    };
+    let rates = Rates::default().with(Bucket::SignInAccount, shut);
+    catalog.app.limits = std::sync::Arc::new(Limits::new(rates));
+    for (browser, last) in [(here, 403), (there, 429)] {
+        let mut browser = browser.of(&catalog.app);
+        browser.cookies.remove("__Host-hostler");
+        sign_in(&mut browser, "ada@example.com", "wrong wrong wrong", "/").await;
+        let page = sign_in(&mut browser, "ada@example.com", "wrong wrong wrong", "/").await;
+        assert_eq!(page.status.as_u16(), last);
+    }
+}
+
+#[tokio::test]
 async fn nobody_signs_in_with_a_session_that_another_chose() {
     let catalog = with_ada().await;
     let mut attacker =

@@ -61,6 +61,7 @@ impl Provider {
             client_secret_file: None,
             scopes: ["email", "profile"].map(str::to_owned).to_vec(),
             label: "Acme".into(),
+            emails_are_verified: false,
             auto_join_domains: Vec::new(),
         }
     }
@@ -117,12 +118,37 @@ async fn away(provider: &Provider, browser: &mut Browser, next: &str, account: &
     provider.visit(page.location(), account).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_somebody_is_at_the_provider_decides() {
+/// The same from a form whose answer leads to the provider.
+async fn sent(provider: &Provider, page: &Page, account: &str) -> String {
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert_eq!(page.header("referrer-policy"), "no-referrer");
+    let (_, url) = page.header("refresh").split_once("0; url=").unwrap();
+    assert!(
+        page.text.contains(&url.replace('&', "&amp;")),
+        "for others too"
+    );
+    provider.visit(url, account).await
+}
+
+/// The same from the page behind an invitation.
+async fn join(provider: &Provider, browser: &mut Browser, link: &str, account: &str) -> String {
+    browser.get(link).await;
+    let page = browser.post(link, &[("with", "provider")]).await;
+    sent(provider, &page, account).await
+}
+
+/// A catalog with the provider, and its owner's browser.
+async fn with(provider: &Provider) -> (Catalog, Browser) {
     let mut catalog = Catalog::new().await;
-    let provider = Provider::start();
     catalog.app.single_sign_on = Some(Arc::new(provider.settings()));
-    let org = catalog.caller.org_id;
+    let boss = owner(&catalog).await;
+    (catalog, boss)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invited_person_joins_through_the_provider() {
+    let provider = Provider::start();
+    let (catalog, mut boss) = with(&provider).await;
 
     // Nobody knows her: no invitation, no way in.
     let mut ada = Browser::new(&catalog.app);
@@ -133,54 +159,178 @@ async fn who_somebody_is_at_the_provider_decides() {
     assert!(problem(&page).contains("not invited"), "{}", page.text);
 
     // Invited, she is let in and known from then on.
-    let invite = |email: &'static str| {
-        crate::people::invitations::invite(
-            &catalog.app,
-            &catalog.caller,
-            email,
-            crate::auth::Role::Member,
-        )
-    };
-    let link = invite("ada@example.com").await.unwrap();
-    let path = link.strip_prefix("http://127.0.0.1:1").unwrap();
-    let back = away(&provider, &mut ada, path, "ada").await;
-    assert_eq!(ada.get(&back).await.status, 303);
+    let link = invitation(&mut boss, "ADA@example.com", "admin").await;
+    assert!(ada.get(&link).await.text.contains("Join with Acme"));
+    let wrong = join(&provider, &mut ada, &link, "bob").await;
+    let page = ada.get(&wrong).await;
+    assert_eq!(page.status, 403, "{}", page.text);
+    assert!(problem(&page).contains("bob@example.com"), "{}", page.text);
+    let back = join(&provider, &mut ada, &link, "ada").await;
+    assert!(!back.contains("ln_"), "{back}");
+    assert_eq!(ada.get(&back).await.location(), "/");
     assert_eq!(ada.get("/").await.location(), "/hosts");
+    assert_eq!(Browser::new(&catalog.app).get(&link).await.status, 404);
+    let members = store::members::list(&catalog.app.store, catalog.caller.org_id).await;
+    let members = members.unwrap();
+    let she = members
+        .iter()
+        .find(|member| member.email == "ada@example.com");
+    let she = she.unwrap();
+    assert_eq!(
+        (she.name.as_str(), she.role.as_str()),
+        ("Person ada", "admin")
+    );
     let mut again = Browser::new(&catalog.app);
     let back = away(&provider, &mut again, "/tasks", "ada").await;
     let page = again.get(&back).await;
     assert_eq!((page.status.as_u16(), page.location()), (303, "/tasks"));
+    let audit = audited(&catalog.app, catalog.caller.org_id).await;
+    assert_eq!(audit, ["member.invite", "member.join", "member.sign_in"]);
 
     // An address that the provider does not vouch for is nobody's.
-    let link = invite("unsure@example.com").await.unwrap();
-    let path = link.strip_prefix("http://127.0.0.1:1").unwrap();
+    let link = invitation(&mut boss, "unsure@example.com", "member").await;
     let mut unsure = Browser::new(&catalog.app);
-    let back = away(&provider, &mut unsure, path, "unsure").await;
+    let back = join(&provider, &mut unsure, &link, "unsure").await;
     let page = unsure.get(&back).await;
     assert!(problem(&page).contains("verified"), "{}", page.text);
 
-    // An account with a password is not opened by an email, only linked by its owner.
-    let bob = add_person(&catalog.app, org, "bob@example.com", "member").await;
+    // Removed, she does not come back by herself: not by her identity, nor by her domain.
+    let path = format!("/settings/members/{}/remove", she.user_id);
+    assert_eq!(boss.post(&path, &[]).await.status, 303);
+    let mut catalog = catalog;
+    let mut settings = provider.settings();
+    settings.auto_join_domains = vec!["example.com".into()];
+    catalog.app.single_sign_on = Some(Arc::new(settings));
+    let mut ada = Browser::new(&catalog.app);
+    let back = away(&provider, &mut ada, "/", "ada").await;
+    let page = ada.get(&back).await;
+    assert!(
+        problem(&page).contains("no organization any more"),
+        "{}",
+        page.text
+    );
+    // Invited again, she comes with the account she had.
+    let link = invitation(&mut boss, "ada@example.com", "member").await;
+    let back = join(&provider, &mut ada, &link, "ada").await;
+    assert_eq!(ada.get(&back).await.location(), "/");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_owner_may_come_through_the_provider() {
+    let provider = Provider::start();
+    let (catalog, _) = with(&provider).await;
+    let link = crate::people::setup::link(&catalog.app.store, "").await;
+    let link = link.unwrap().unwrap();
+    let mut ada = Browser::new(&catalog.app);
+    assert!(ada.get(&link).await.text.contains("Set up with Acme"));
+    let nameless = [("with", "provider"), ("organization", " ")];
+    let page = ada.post(&link, &nameless).await;
+    assert_eq!(page.status, 400, "said before the way, not after");
+    let fields = [("with", "provider"), ("organization", "Löwe & Co.")];
+    let page = ada.post(&link, &fields).await;
+    let back = sent(&provider, &page, "ada").await;
+    assert_eq!(ada.get(&back).await.location(), "/");
+    let (org, owner) = store::members::first_owner(&catalog.app.store)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(owner.email, "ada@example.com");
+    let mine = store::sessions::memberships(&catalog.app.store, owner.user_id).await;
+    assert_eq!(mine.unwrap()[0].name, "Löwe & Co.");
+    assert_eq!(audited(&catalog.app, org).await, ["organization.set_up"]);
+    assert_eq!(Browser::new(&catalog.app).get(&link).await.status, 404);
+    let again = crate::people::setup::link(&catalog.app.store, "").await;
+    assert_eq!(again.unwrap(), None, "nothing is left to be set up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_is_linked_by_its_owner_and_never_the_last_way_in_unlinked() {
+    let provider = Provider::start();
+    let (catalog, _) = with(&provider).await;
+    let (_, mut bob) = person(&catalog, "bob@example.com", "member").await;
+    // An account with a password is not opened by an email.
     let mut thief = Browser::new(&catalog.app);
     let back = away(&provider, &mut thief, "/", "bob").await;
     let page = thief.get(&back).await;
     assert_eq!(page.status, 409, "{}", page.text);
     assert_eq!(thief.get("/").await.location(), "/sign-in");
-    let mut owner = Browser::signed_in(&catalog.app, bob, org).await;
-    let page = owner.post("/oidc/link", &[]).await;
-    let (_, url) = page
-        .text
-        .split_once("<a class=\"button main\" href=\"")
-        .unwrap();
-    let url = url.split('"').next().unwrap().replace("&amp;", "&");
-    let back = provider.visit(&url, "bob").await;
-    assert_eq!(owner.get(&back).await.location(), "/settings/profile");
+    // A browser left open links nothing, not even with a cookie made by hand.
+    let path = "/settings/profile/identities/link";
+    for current in ["", "not his password"] {
+        let page = bob.post(path, &[("current", current)]).await;
+        assert_eq!(page.status, 403, "{}", page.text);
+    }
+    let mut forger = bob.clone();
+    let page = forger.get("/settings/profile").await;
+    assert!(page.text.contains("Link Acme"), "{}", page.text);
+    let mut elsewhere = Browser::new(&catalog.app);
+    let back = away(&provider, &mut elsewhere, "/", "eve").await;
+    let kept = elsewhere.cookies["__Host-hostler-away"].replace("sign-in", "link");
+    forger.cookies.insert("__Host-hostler-away".into(), kept);
+    let page = forger.get(&back).await;
+    assert_eq!(page.status, 403, "{}", page.text);
+
+    let page = bob.post(path, &[("current", PASSWORD)]).await;
+    let back = sent(&provider, &page, "bob").await;
+    assert_eq!(bob.get(&back).await.location(), "/settings/profile");
     let back = away(&provider, &mut thief, "/runs", "bob").await;
     assert_eq!(
         thief.get(&back).await.location(),
         "/runs",
         "it is his after all"
     );
+    let page = bob.get("/settings/profile").await;
+    assert!(page.text.contains("bob@example.com</td>"), "{}", page.text);
+    let (_, rest) = page
+        .text
+        .split_once("/settings/profile/identities/")
+        .unwrap();
+    let unlink = format!(
+        "/settings/profile/identities/{}",
+        rest.split('"').next().unwrap()
+    );
+    // It is nobody else's to unlink.
+    let (_, mut eve) = person(&catalog, "eve@example.com", "owner").await;
+    assert_eq!(eve.post(&unlink, &[]).await.status, 404);
+    // Nor to be linked twice.
+    let page = eve.post(path, &[("current", PASSWORD)]).await;
+    let back = sent(&provider, &page, "bob").await;
+    let page = eve.get(&back).await;
+    assert_eq!(page.status, 409, "{}", page.text);
+    assert_eq!(bob.post(&unlink, &[]).await.status, 303);
+    let page = bob.get("/settings/profile").await;
+    assert!(!page.text.contains("/unlink"), "{}", page.text);
+    let audit = audited(&catalog.app, catalog.caller.org_id).await;
+    for action in ["member.link_identity", "member.unlink_identity"] {
+        assert_eq!(audit.iter().filter(|found| *found == action).count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_without_a_password_keeps_the_provider_until_they_have_one() {
+    let provider = Provider::start();
+    let (catalog, mut boss) = with(&provider).await;
+    let link = invitation(&mut boss, "ada@example.com", "member").await;
+    let mut ada = Browser::new(&catalog.app);
+    let back = join(&provider, &mut ada, &link, "ada").await;
+    ada.get(&back).await;
+    let page = ada.get("/settings/profile").await;
+    let (_, rest) = page
+        .text
+        .split_once("/settings/profile/identities/")
+        .unwrap();
+    let unlink = format!(
+        "/settings/profile/identities/{}",
+        rest.split('"').next().unwrap()
+    );
+    let page = ada.post(&unlink, &[]).await;
+    assert_eq!(page.status, 409, "{}", page.text);
+    assert!(problem(&page).contains("only way"), "{}", page.text);
+    let fields = [("password", "another good secret")];
+    let page = ada.post("/settings/profile/password", &fields).await;
+    assert_eq!(page.status, 303, "she has just signed in");
+    ada.get("/settings/profile").await;
+    assert_eq!(ada.post(&unlink, &[]).await.status, 303);
 }
 
 #[tokio::test(flavor = "multi_thread")]
