@@ -93,6 +93,20 @@ pub async fn get(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failur
     planned(app, row).await
 }
 
+/// What was done to an automation after a revision, in words, newest first.
+pub async fn changes_since(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    revision: u64,
+) -> Result<Vec<String>, Failure> {
+    const MOST: u32 = 20;
+    let row = find(app, caller, id).await?;
+    let all = store::changes::newest(&app.store, row.id, MOST).await?;
+    let later = all.into_iter().filter(|one| one.revision > revision);
+    Ok(later.map(|one| one.what).collect())
+}
+
 /// One automation, also a deleted one.
 pub async fn get_with_deleted(app: &App, caller: &Caller, id: &str) -> Result<Planned, Failure> {
     let row = find_with_deleted(app, caller, id).await?;

@@ -134,6 +134,8 @@ pub struct UpdateTask {
     pub pr_url: Patch<String>,
     /// Branch.
     pub branch: Patch<String>,
+    /// Refused unless the task was last changed then.
+    pub if_changed_at: Option<UtcMillis>,
 }
 
 /// The organization's tasks, newest first.
@@ -248,15 +250,26 @@ pub async fn update(
     let found = store::tasks::find_in(&mut tx, caller.org_id, &key(id_or_slug)).await?;
     let mut task = found.ok_or_else(|| no_task(id_or_slug))?;
     let before = task.clone();
+    if input
+        .if_changed_at
+        .is_some_and(|seen| seen != before.updated_at)
+    {
+        return Err(changed_meanwhile(&before));
+    }
     apply(&mut task, input, assignee)?;
     if let Some(status) = status {
         (task.started_at, task.completed_at) =
             status::times(status.kind(), task.started_at, task.completed_at, now);
         task.status = status;
     }
-    task.updated_at = now;
+    let changed = differing(&before, &task);
+    if changed.is_empty() {
+        return view(app, caller, before).await;
+    }
+    // Later than every change before it, however close: it tells one state from the next.
+    task.updated_at = now.max(before.updated_at.plus_ms(1));
     store::tasks::update(&mut tx, caller.org_id, &task).await?;
-    let detail = json!({"changed": differing(&before, &task)});
+    let detail = json!({"changed": changed});
     record(&mut tx, caller, "task.update", &task, Some(detail), now).await?;
     app.store.commit(tx).await?;
     view(app, caller, task).await
@@ -473,6 +486,11 @@ fn check_link(link: &str) -> Result<(), Failure> {
 /// Ids and slugs are in lower case.
 fn key(id_or_slug: &str) -> String {
     id_or_slug.trim().to_lowercase()
+}
+
+fn changed_meanwhile(task: &Task) -> Failure {
+    let message = format!("task {} was changed meanwhile", task.slug);
+    Failure::new(ErrorCode::Conflict, message).hint("look at it as it is now, and change it again")
 }
 
 fn no_task(id_or_slug: &str) -> Failure {

@@ -41,6 +41,8 @@ struct Outcome {
     failure: Option<Failure>,
     /// The prompt as somebody else has made it meanwhile.
     theirs: Option<String>,
+    /// What else was done to it meanwhile, in words.
+    meanwhile: Vec<String>,
 }
 
 pub(super) async fn new(app: &App, visitor: &Visitor, wanted: Wanted) -> Result<Response, Failure> {
@@ -145,15 +147,18 @@ async fn conflict(
     if prompt_too {
         message += ", also its prompt";
     }
+    let seen = form.revision.parse().unwrap_or(u64::MAX);
+    let meanwhile = automations::changes_since(app, &visitor.caller, &form.id, seen).await?;
     form.revision = view.revision.to_string();
     form.version = view.prompt_version.to_string();
     let failure = Failure::new(ErrorCode::Conflict, message).hint(
-        "Nothing was saved. Look at their changes; Save now replaces them by what stands here.",
+        "Nothing was saved yet. What you wrote stands in the form; saving again makes it so, and what they changed is undone where the form says otherwise.",
     );
     let outcome = Outcome {
         status: StatusCode::CONFLICT,
         failure: Some(failure),
         theirs: prompt_too.then_some(theirs),
+        meanwhile,
         ..Outcome::default()
     };
     show(app, visitor, form, outcome).await
@@ -175,7 +180,7 @@ async fn refused(
         status: StatusCode::BAD_REQUEST,
         errors,
         failure: Some(Failure::new(ErrorCode::InvalidArgument, message)),
-        theirs: None,
+        ..Outcome::default()
     };
     show(app, visitor, form, outcome).await
 }
@@ -215,6 +220,12 @@ async fn show(
     };
     let body = maud::html! {
         @if let Some(failure) = &outcome.failure { (layout::problem(failure)) }
+        @if !outcome.meanwhile.is_empty() {
+            div.note {
+                p { "What was done meanwhile:" }
+                ul { @for what in &outcome.meanwhile { li { (text::line(what)) } } }
+            }
+        }
         (shown.body())
     };
     let title = if form.id.is_empty() {

@@ -1,4 +1,8 @@
 //! The form that makes a task and changes one.
+//!
+//! Several people and agents may change a task at the same time. What only one of them changed is taken
+//! from that one; a field that both changed is shown with both, and nothing is saved until its visitor
+//! has seen it (in `merge`).
 
 use axum::extract::State;
 use axum::response::Response;
@@ -7,6 +11,7 @@ use hostler_proto::time::UtcMillis;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::merge::{self, Clash};
 use super::{Choices, path_of};
 use crate::App;
 use crate::auth::session::Visitor;
@@ -14,13 +19,16 @@ use crate::console::Path;
 use crate::console::field::Field;
 use crate::console::input::given;
 use crate::console::layout::{self, Nav, Page};
+use crate::console::text;
 use crate::console::{Checked, SignedIn};
 use crate::patch::Patch;
 use crate::tasks::{self, CreateTask, Priority, Task, UpdateTask};
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Filled {
+    /// What the fields held when the form was made: a mark each.
+    pub(super) seen: String,
     title: String,
     description: String,
     status: String,
@@ -48,7 +56,7 @@ pub(super) async fn new(State(app): State<App>, SignedIn(visitor): SignedIn) -> 
         priority: Priority::None.word().to_owned(),
         ..Filled::default()
     };
-    page(&app, &visitor, &filled, &Target::new(), None).await
+    page(&app, &visitor, &filled, &Target::new(), &Said::default()).await
 }
 
 pub(super) async fn create(
@@ -61,7 +69,7 @@ pub(super) async fn create(
     };
     match made.await {
         Ok(view) => layout::redirect(&path_of(&view.task), "The task is made."),
-        Err(failure) => page(&app, &visitor, &form, &Target::new(), Some(&failure)).await,
+        Err(failure) => page(&app, &visitor, &form, &Target::new(), &failure.into()).await,
     }
 }
 
@@ -73,7 +81,7 @@ pub(super) async fn edit(
     match tasks::get(&app, &visitor.caller, &slug).await {
         Ok(view) => {
             let (filled, target) = (Filled::of(&view.task), Target::of(&view.task));
-            page(&app, &visitor, &filled, &target, None).await
+            page(&app, &visitor, &filled, &target, &Said::default()).await
         }
         Err(failure) => layout::failed(&visitor, Nav::Tasks, &failure),
     }
@@ -88,13 +96,64 @@ pub(super) async fn update(
         Ok(view) => view.task,
         Err(failure) => return layout::failed(&visitor, Nav::Tasks, &failure),
     };
+    let target = Target::of(&before);
+    let (form, clashes) = merge::onto(form, Filled::of(&before));
+    if !clashes.is_empty() {
+        let said = Said {
+            failure: Some(clashing(&clashes)),
+            clashes,
+        };
+        return page(&app, &visitor, &form, &target, &said).await;
+    }
     let changed = async {
         let input = form.to_update(&before)?;
         tasks::update(&app, &visitor.caller, &slug, input).await
     };
     match changed.await {
-        Ok(view) => layout::redirect(&path_of(&view.task), "The task is changed."),
-        Err(failure) => page(&app, &visitor, &form, &Target::of(&before), Some(&failure)).await,
+        Ok(view) => layout::redirect(&path_of(&view.task), "The task is saved."),
+        Err(failure) => page(&app, &visitor, &form, &target, &failure.into()).await,
+    }
+}
+
+fn clashing(clashes: &[Clash]) -> Failure {
+    let names: Vec<&str> = clashes.iter().map(|clash| clash.label).collect();
+    let message = format!(
+        "Nothing was saved yet: somebody else has changed the same meanwhile ({})",
+        names.join(", ")
+    );
+    Failure::new(ErrorCode::Conflict, message).hint(
+        "What you wrote stands in the fields, and what it would replace stands below each. Save again to replace it.",
+    )
+}
+
+/// What a page says beside the form.
+#[derive(Default)]
+struct Said {
+    failure: Option<Failure>,
+    clashes: Vec<Clash>,
+}
+
+impl From<Failure> for Said {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            clashes: Vec::new(),
+        }
+    }
+}
+
+impl Said {
+    /// What somebody else has made of a field, in words.
+    fn theirs(&self, field: &str, choices: &Choices) -> Option<String> {
+        let clash = self.clashes.iter().find(|clash| clash.field == field)?;
+        let known = [choices.statuses(), Choices::priorities(), choices.members()].concat();
+        let words = known.into_iter().find(|(id, _)| *id == clash.theirs);
+        let words = words.map_or_else(|| clash.theirs.clone(), |(_, words)| words);
+        Some(if words.is_empty() {
+            "Somebody else has emptied it.".to_owned()
+        } else {
+            format!("Somebody else has made it: {}", text::shown(&words))
+        })
     }
 }
 
@@ -122,7 +181,8 @@ impl Target<'_> {
 
 impl Filled {
     fn of(task: &Task) -> Self {
-        Self {
+        let mut filled = Self {
+            seen: String::new(),
             title: task.title.clone(),
             description: task.description.clone().unwrap_or_default(),
             status: task.status.id.to_string(),
@@ -137,7 +197,25 @@ impl Filled {
             labels: task.labels.join(", "),
             branch: task.branch.clone().unwrap_or_default(),
             pr_url: task.pr_url.clone().unwrap_or_default(),
-        }
+        };
+        filled.seen = merge::marks(&filled);
+        filled
+    }
+
+    /// What can be changed: name, label and what it holds.
+    pub(super) fn fields(&mut self) -> [(&'static str, &'static str, &mut String); 10] {
+        [
+            ("title", "title", &mut self.title),
+            ("description", "description", &mut self.description),
+            ("status", "status", &mut self.status),
+            ("priority", "priority", &mut self.priority),
+            ("assignee", "assignee", &mut self.assignee),
+            ("estimate", "estimate", &mut self.estimate),
+            ("due", "due day", &mut self.due),
+            ("labels", "labels", &mut self.labels),
+            ("branch", "branch", &mut self.branch),
+            ("pr_url", "pull request", &mut self.pr_url),
+        ]
     }
 
     fn to_create(&self) -> Result<CreateTask, Failure> {
@@ -173,6 +251,7 @@ impl Filled {
             labels: Patch::Set(self.labels()),
             pr_url: set(given(&self.pr_url)),
             branch: set(given(&self.branch)),
+            if_changed_at: Some(before.updated_at),
         })
     }
 
@@ -230,49 +309,59 @@ async fn page(
     visitor: &Visitor,
     filled: &Filled,
     target: &Target<'_>,
-    failure: Option<&Failure>,
+    said: &Said,
 ) -> Response {
     let choices = match Choices::of(app, visitor).await {
         Ok(choices) => choices,
         Err(failure) => return layout::failed(visitor, Nav::Tasks, &failure),
     };
+    let failure = said.failure.as_ref();
     let status = failure.map(|failure| layout::status_of(failure.code));
-    let page = Page::new(visitor, Nav::Tasks, target.title)
+    let mut page = Page::new(visitor, Nav::Tasks, target.title)
         .under("Tasks", "/tasks")
         .status(status.unwrap_or_default());
+    if target.exists {
+        page = page.under("Task", target.back.as_str());
+    }
     page.body(html! {
         @if let Some(failure) = failure { (layout::problem(failure)) }
         form.stack method="post" action=(target.action) {
             (layout::csrf(visitor))
-            (fields(filled, &choices))
-            @if target.exists {
-                div.row {
-                    (Field::text("branch", "Branch").value(&filled.branch).most(255).autocomplete("off"))
-                    (Field::text("pr_url", "Pull request").value(&filled.pr_url).most(2000).autocomplete("off"))
-                }
-            }
+            input type="hidden" name="seen" value=(filled.seen);
+            (fields(filled, &choices, said, target.exists))
             div.actions { button.main type="submit" { (target.button) } a.button href=(target.back) { "Cancel" } }
         }
     })
 }
 
-fn fields(filled: &Filled, choices: &Choices) -> Markup {
+fn fields(filled: &Filled, choices: &Choices, said: &Said, exists: bool) -> Markup {
     let (statuses, priorities) = (choices.statuses(), Choices::priorities());
     let mut members = vec![(String::new(), "Nobody".to_owned())];
     members.extend(choices.members());
+    // Each field stands with what somebody else has made of it, where that is another thing.
+    let with = |field: Field<'_>, name: &str| {
+        let theirs = said.theirs(name, choices);
+        html! { (field.error(theirs.as_deref())) }
+    };
     html! {
-        (Field::text("title", "Title").value(&filled.title).required().most(500).autocomplete("off"))
-        (Field::area("description", "Description", 8).value(&filled.description).most(100_000))
+        (with(Field::text("title", "Title").value(&filled.title).required().most(500).autocomplete("off"), "title"))
+        (with(Field::area("description", "Description", 8).value(&filled.description).most(100_000), "description"))
         div.row {
-            (Field::select("status", "Status", &statuses).value(&filled.status))
-            (Field::select("priority", "Priority", &priorities).value(&filled.priority))
-            (Field::select("assignee", "Assignee", &members).value(&filled.assignee))
+            (with(Field::select("status", "Status", &statuses).value(&filled.status), "status"))
+            (with(Field::select("priority", "Priority", &priorities).value(&filled.priority), "priority"))
+            (with(Field::select("assignee", "Assignee", &members).value(&filled.assignee), "assignee"))
         }
         div.row {
-            (Field::date("due", "Due").value(&filled.due))
-            (Field::number("estimate", "Estimate").value(&filled.estimate))
+            (with(Field::date("due", "Due").value(&filled.due), "due"))
+            (with(Field::number("estimate", "Estimate").value(&filled.estimate), "estimate"))
         }
-        (Field::text("labels", "Labels").value(&filled.labels).autocomplete("off").hint("Separated by commas."))
+        (with(Field::text("labels", "Labels").value(&filled.labels).autocomplete("off").hint("Separated by commas."), "labels"))
+        @if exists {
+            div.row {
+                (with(Field::text("branch", "Branch").value(&filled.branch).most(255).autocomplete("off"), "branch"))
+                (with(Field::text("pr_url", "Pull request").value(&filled.pr_url).most(2000).autocomplete("off"), "pr_url"))
+            }
+        }
     }
 }
 

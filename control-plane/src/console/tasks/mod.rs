@@ -1,9 +1,10 @@
 //! Pages of tasks: the table with its filters, the board (in `board`), one task (in `detail`), and
-//! the form that makes and changes one (in `form`).
+//! the form that makes and changes one (in `form`, `merge`).
 
 mod board;
 mod detail;
 mod form;
+mod merge;
 
 use axum::Router;
 use axum::extract::State;

@@ -147,6 +147,7 @@ async fn update(call: Call, input: UpdateInput) -> Result<OneTask, Failure> {
         labels: input.labels,
         pr_url: input.pr_url,
         branch: input.branch,
+        if_changed_at: None,
     };
     let view = tasks::update(&call.app, &call.caller, &input.id, changes).await?;
     Ok(OneTask { task: view.into() })
