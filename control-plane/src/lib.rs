@@ -76,6 +76,8 @@ pub struct App {
     pub(crate) asking: Arc<Mutex<BTreeSet<CommandId>>>,
     /// The live logs that people have open.
     pub(crate) streams: Arc<console::Streams>,
+    /// Repositories whose registration a form no longer waits for.
+    pub(crate) clones: Arc<console::Clones>,
     background: TaskTracker,
 }
 
@@ -104,6 +106,7 @@ impl App {
             passwords: Arc::default(),
             asking: Arc::default(),
             streams: Arc::default(),
+            clones: Arc::default(),
             background: TaskTracker::new(),
         }
     }

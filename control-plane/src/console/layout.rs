@@ -119,7 +119,7 @@ impl<'a> Page<'a> {
     pub(crate) fn body(self, body: Markup) -> Response {
         let whole = html! {
             (head(self.title, &self.scripts))
-            body {
+            body data-org=(self.visitor.caller.org_id) {
                 a.skip href="#main" { "Skip to content" }
                 (top(self.visitor, self.at))
                 main #main tabindex="-1" {
@@ -288,7 +288,7 @@ fn is_for_people(hint: &str) -> bool {
 }
 
 /// Failures begin in lower case, because tools put them into sentences; a page begins with them.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut rest = text.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
     first.chain(rest).collect()

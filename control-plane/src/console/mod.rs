@@ -9,6 +9,7 @@ mod assets;
 mod audit;
 mod automations;
 mod clients;
+mod clones;
 mod consent;
 mod device;
 mod field;
@@ -48,6 +49,7 @@ use crate::edge::Peer;
 use layout::Nav;
 
 pub(crate) use address::{Path, Query};
+pub(crate) use clones::Clones;
 pub(crate) use layout::{problem_page, status_of};
 pub(crate) use runs::Streams;
 pub(crate) use visit::{Checked, SignedIn};

@@ -2,22 +2,25 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
 use hostler_proto::error::{ErrorCode, Failure};
 use hostler_proto::project::ProjectState;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::assets::LIVE;
+use super::clones::{self, Underway};
 use super::field::Field;
 use super::input::{PAGE, given, offset, patiently, query};
 use super::layout::{self, Nav, Page};
 use super::parts::{Paging, Tone, badge, day, empty, facts, pager, table, when};
 use super::workspaces::{host_options, list_of_workspaces};
 use super::{Checked, SignedIn};
+use crate::auth::Caller;
 use crate::auth::session::Visitor;
 use crate::console::{Path, Query};
-use crate::projects::{self, CreateProject, ProjectPlace, ProjectView};
+use crate::projects::{self, CreateProject, ProjectMade, ProjectPlace, ProjectView};
 use crate::workspaces::ListWorkspaces;
 use crate::{App, clock, hosts_catalog, names, workspaces};
 
@@ -27,6 +30,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/projects", get(list).post(create))
         .route("/projects/new", get(new))
         .route("/projects/{id}", get(detail))
+        .route("/projects/dismiss", post(dismiss))
 }
 
 #[derive(Deserialize)]
@@ -37,6 +41,11 @@ struct Listed {
     q: String,
     #[serde(default)]
     offset: String,
+}
+
+#[derive(Deserialize)]
+struct Dismissed {
+    clone: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -55,10 +64,14 @@ async fn list(
     Query(asked): Query<Listed>,
 ) -> Response {
     let found = found(&app, &visitor, &asked).await;
+    let goes_on = app.clones.of(&visitor.caller).iter().any(Underway::goes_on);
     match found {
-        Ok(body) => Page::new(&visitor, Nav::Projects, "Projects")
-            .actions(html! { a.button.main href="/projects/new" { "Register project" } })
-            .body(body),
+        Ok(body) => {
+            let page = Page::new(&visitor, Nav::Projects, "Projects")
+                .actions(html! { a.button.main href="/projects/new" { "Register project" } });
+            let page = if goes_on { page.script(LIVE) } else { page };
+            page.body(body)
+        }
         Err(failure) => layout::failed(&visitor, Nav::Projects, &failure),
     }
 }
@@ -68,12 +81,15 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
     let mut all = projects::list(app, &visitor.caller, host.as_deref()).await?;
     let hosts = hosts_catalog::list(app, &visitor.caller, None).await?;
     let none_at_all = all.is_empty() && host.is_none();
+    let underway = clones::told(visitor, &app.clones.of(&visitor.caller), &hosts);
     if let Some(text) = given(&asked.q).map(|text| text.to_lowercase()) {
         let holds = |field: &str| field.to_lowercase().contains(&text);
         all.retain(|view| holds(&view.name) || view.url.as_deref().is_some_and(holds));
     }
     if none_at_all {
-        return Ok(nothing_yet(hosts.is_empty()));
+        return Ok(
+            html! { (underway) div #projects data-live { (nothing_yet(hosts.is_empty())) } },
+        );
     }
     let total = all.len();
     let offset = offset(&asked.offset);
@@ -82,6 +98,7 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
     let rows: Vec<_> = shown.map(|view| row(&view)).collect();
     let options = host_options(&hosts, "All hosts");
     Ok(html! {
+        (underway)
         form.filters method="get" action="/projects" role="search" {
             (Field::search("q", "Search").value(&asked.q).quiet())
             (Field::select("host", "Host", &options).value(&asked.host))
@@ -90,7 +107,7 @@ async fn found(app: &App, visitor: &Visitor, asked: &Listed) -> Result<Markup, F
         @if rows.is_empty() {
             (empty("No project fits", html! { p { a href="/projects" { "Show all projects" } } }))
         } @else {
-            (table("Projects", &["Name", "Remote", "Hosts", ""], rows))
+            div #projects data-live { (table("Projects", &["Name", "Remote", "Hosts", ""], rows)) }
         }
         (pager(&Paging {
             path: "/projects",
@@ -126,7 +143,7 @@ fn row(view: &ProjectView) -> Vec<Markup> {
     let make = format!("/workspaces/new?project={}", view.id);
     vec![
         html! { a href=(href) { (view.name) } },
-        html! { @match &view.url { Some(url) => span.mono { (url) }, None => span.muted { "no remote" } } },
+        html! { @match &view.url { Some(url) => span.mono { (url) }, None => span.muted.nowrap { "no remote" } } },
         html! {
             @for place in &view.hosts {
                 div { (place.host_name) " " (place_badge(place)) }
@@ -169,7 +186,11 @@ async fn create(
         name: given(&filled.name),
         parent_dir: given(&filled.parent_dir),
     };
-    let made = patiently(projects::create(&app, &visitor.caller, input, None)).await;
+    let caller = &visitor.caller;
+    let source = input.url.as_ref().or(input.path.as_ref());
+    let source = source.map_or("", String::as_str);
+    let number = app.clones.begin(caller, &filled.host, source);
+    let made = patiently(app.to_the_end(registered(&app, caller, number, input))).await;
     match made {
         Ok(Some(made)) => {
             let how = if made.existed {
@@ -180,12 +201,38 @@ async fn create(
             let said = format!("{} {how} at {}.", made.project.name, made.path);
             layout::redirect(&format!("/projects/{}", made.project.id), &said)
         }
-        Ok(None) => layout::redirect(
-            "/projects",
-            "The repository is still being cloned; it is listed as soon as its host has it.",
-        ),
-        Err(failure) => form(&app, &visitor, &filled, Some(&failure)).await,
+        Ok(None) => Redirect::to("/projects").into_response(),
+        Err(failure) => {
+            app.clones.forget(caller, number);
+            form(&app, &visitor, &filled, Some(&failure)).await
+        }
     }
+}
+
+/// Registers a repository, and notes how that ends for a visitor who may not wait for it.
+fn registered(
+    app: &App,
+    caller: &Caller,
+    number: u64,
+    input: CreateProject,
+) -> impl Future<Output = Result<ProjectMade, Failure>> + Send + use<> {
+    let (app, caller) = (app.clone(), caller.clone());
+    async move {
+        let made = projects::create(&app, &caller, input, None).await;
+        match &made {
+            Ok(_) => app.clones.forget(&caller, number),
+            Err(failure) => app.clones.failed(number, failure),
+        }
+        made
+    }
+}
+
+async fn dismiss(
+    State(app): State<App>,
+    Checked { visitor, form }: Checked<Dismissed>,
+) -> Redirect {
+    app.clones.forget(&visitor.caller, form.clone);
+    Redirect::to("/projects")
 }
 
 async fn form(
