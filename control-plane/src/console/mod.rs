@@ -32,6 +32,7 @@ mod sign_in;
 mod stranger;
 mod tasks;
 mod text;
+mod unsent;
 mod visit;
 mod workspaces;
 

@@ -4,7 +4,8 @@
 //! open to everybody. A form is ours when the browser does not say that it came from elsewhere
 //! (`Sec-Fetch-Site`, `Origin`) and it repeats the session's token for the organization worked in. One
 //! of another organization, left open in another tab, does nothing here and says so; [`Personal`]
-//! takes those that mean the same whichever organization that is.
+//! takes those that mean the same whichever organization that is. What was written into a form that is
+//! not taken is kept for its visitor (`unsent`).
 
 use axum::body::Body;
 use axum::extract::rejection::FormRejection;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 
-use super::{layout, parts};
+use super::{layout, parts, unsent};
 use crate::App;
 use crate::auth::session::{self, Membership, Visitor};
 use crate::edge::{self, Peer};
@@ -51,9 +52,9 @@ pub(crate) struct Personal<T> {
 
 /// A form that was sent, before it is known whether it is ours.
 pub(super) struct Sent {
-    parts: Parts,
-    bytes: Bytes,
-    token: String,
+    pub(super) parts: Parts,
+    pub(super) bytes: Bytes,
+    pub(super) token: String,
 }
 
 #[derive(Deserialize)]
@@ -85,8 +86,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Checked<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let (visitor, sent) = sent(request, app).await?;
         match visitor.org_of_form(&sent.token) {
-            None => Err(not_ours()),
-            Some(org) if org.org_id != visitor.caller.org_id => Err(of_another(&visitor, org)),
+            None => Err(unsent::before_sign_in(&visitor, &sent).unwrap_or_else(not_ours)),
+            Some(org) if org.org_id != visitor.caller.org_id => {
+                let kept = unsent::of_another(&visitor, org, &sent);
+                Err(kept.unwrap_or_else(|| of_another(&visitor, org)))
+            }
             Some(_) => {
                 let form = sent.read().await?;
                 Ok(Self { visitor, form })
@@ -141,9 +145,16 @@ impl Sent {
 /// A form, and the visitor whose it may be.
 async fn sent(request: Request, app: &App) -> Result<(Visitor, Sent), Response> {
     let (mut parts, body) = request.into_parts();
-    let SignedIn(visitor) = parts.extract_with_state(app).await?;
-    let sent = Sent::take(app, parts, body).await?;
-    Ok((visitor, sent))
+    let visitor: Result<SignedIn, Response> = parts.extract_with_state(app).await;
+    match visitor {
+        Ok(SignedIn(visitor)) => Ok((visitor, Sent::take(app, parts, body).await?)),
+        Err(to_sign_in) if to_sign_in.status().is_redirection() => {
+            let sent = Sent::take(app, parts, body).await.ok();
+            let kept = sent.and_then(|sent| unsent::signed_out(&sent));
+            Err(kept.unwrap_or(to_sign_in))
+        }
+        Err(failed) => Err(failed),
+    }
 }
 
 async fn form<T: DeserializeOwned>(parts: &Parts, bytes: Bytes) -> Result<T, Response> {
@@ -158,14 +169,20 @@ async fn form<T: DeserializeOwned>(parts: &Parts, bytes: Bytes) -> Result<T, Res
     read.map(|Form(form)| form).map_err(|why| unread(&why))
 }
 
-/// Where to sign in and come back from. Only what is read can be come back to.
+/// Where to sign in and come back from: the page that was asked for, or that the form was on.
 fn sign_in_path(parts: &Parts) -> String {
-    let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    if parts.method != Method::GET || here == "/" {
-        return "/sign-in".to_owned();
+    let here = if parts.method == Method::GET {
+        parts.uri.path_and_query().map(ToString::to_string)
+    } else {
+        unsent::page_of(parts)
+    };
+    match here {
+        Some(here) if here != "/" => {
+            let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
+            format!("/sign-in?next={next}")
+        }
+        Some(_) | None => "/sign-in".to_owned(),
     }
-    let next: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
-    format!("/sign-in?next={next}")
 }
 
 fn not_ours() -> Response {

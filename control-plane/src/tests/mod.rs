@@ -5,6 +5,7 @@ mod automating;
 mod automation_pages;
 pub(crate) mod browser;
 mod browsing;
+mod editing;
 mod hosting;
 mod ingesting;
 mod keeping;

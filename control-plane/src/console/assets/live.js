@@ -7,6 +7,8 @@ async function look() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!answer.ok || answer.redirected) return;
   const now = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Another tab has changed the organization: what is here belongs to the one before.
+  if (now.body.dataset.org !== document.body.dataset.org) return;
   for (const part of document.querySelectorAll("[data-live]")) {
     const fresh = now.getElementById(part.id);
     if (!fresh || part.contains(document.activeElement)) continue;
