@@ -5,12 +5,21 @@ const news = document.getElementById("log-news");
 const note = document.getElementById("log-state");
 const size = document.getElementById("log-size");
 const MOST = 2000000; // characters that are kept in the page
+const BLOCK = 16000; // characters of one part: what is added moves nothing but the last
+const MOST_TRIES = 8;
+const GONE = "You are signed out, or may not see this run any more. Reload the page.";
 
 let stream = null;
+let block = null; // the last part of the log, an element of its own
+let filled = 0; // characters in it
+let held = 0; // characters in all of them
+let tries = 0;
 let at = 0;
 let atBottom = true;
 let waiting = "";
 let added = 0;
+let cut = false;
+let ended = false;
 
 function bytes(count) {
   for (const unit of ["B", "KiB", "MiB"]) {
@@ -20,15 +29,32 @@ function bytes(count) {
   return count.toFixed(1) + " GiB";
 }
 
+// Parts begin where lines do.
+function put(text) {
+  held += text.length;
+  let rest = "";
+  if (filled > BLOCK) {
+    const end = block.textContent.endsWith("\n") ? 0 : text.indexOf("\n") + 1 || text.length;
+    [text, rest] = [text.slice(0, end), text.slice(end)];
+  }
+  block.append(text);
+  filled += text.length;
+  if (!rest) return;
+  block = document.createElement("div");
+  block.append(rest);
+  log.append(block);
+  filled = rest.length;
+}
+
 function draw() {
   const text = waiting;
   waiting = "";
   if (!text) return;
-  log.append(text);
-  let length = log.textContent.length;
-  while (length > MOST && log.childNodes.length > 1) {
-    length -= log.firstChild.textContent.length;
+  put(text);
+  while (held > MOST && log.childNodes.length > 1) {
+    held -= log.firstChild.textContent.length;
     log.firstChild.remove();
+    cut = true;
   }
   if (atBottom) log.scrollTop = log.scrollHeight;
 }
@@ -55,6 +81,10 @@ function say(text) {
   news.textContent = text;
 }
 
+function tell() {
+  say(ended ? "The run has ended; the rest of its log is on its way." : "The run is " + log.dataset.state + ".");
+}
+
 function over(text) {
   stop();
   delete log.dataset.live;
@@ -66,41 +96,57 @@ function stop() {
   stream = null;
 }
 
+// The server closed the door: a proxy answers while it starts again, or the visitor may not come in.
+async function lost() {
+  stop();
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.redirected || answer.status === 404) return over(GONE);
+  } catch { /* not there at all: tried again like the rest */ }
+  if (tries === MOST_TRIES) return over("The log cannot be followed now. Reload the page to go on.");
+  say("The connection was lost; trying again.");
+  setTimeout(start, 1000 * 2 ** tries);
+  tries += 1;
+}
+
 function start() {
-  if (stream || !log.dataset.live) return;
+  if (stream || document.hidden || !log.dataset.live) return;
   const address = new URL(log.dataset.live, location.href);
   if (at) address.searchParams.set("from", at);
   stream = new EventSource(address);
   stream.addEventListener("log", (event) => {
     const piece = JSON.parse(event.data);
     at = piece.bytes;
-    size.textContent = bytes(at);
+    size.textContent = bytes(at) + (cut ? ", the end of it" : "");
     add(piece.text);
   });
   stream.addEventListener("state", (event) => {
-    const { words } = JSON.parse(event.data);
+    const { state, words } = JSON.parse(event.data);
     if (log.dataset.state === words) return;
     const first = log.dataset.state === undefined;
     log.dataset.state = words;
-    say("The run is " + words + ".");
+    ended = !["queued", "preparing", "running"].includes(state);
+    tell();
     if (!first || words !== document.getElementById("run-state").textContent.trim()) refresh();
   });
   stream.addEventListener("end", () => {
     over("The run is over; this is the whole log.");
     refresh();
   });
-  stream.addEventListener("gone", () => over("You are signed out, or may not see this run any more. Reload the page."));
+  stream.addEventListener("gone", () => over(GONE));
   stream.onerror = () => {
-    if (stream && stream.readyState === EventSource.CLOSED) {
-      over("The log cannot be followed now. Reload the page to go on.");
-    } else {
-      say("The connection was lost; trying again.");
-    }
+    if (!stream) return;
+    if (stream.readyState === EventSource.CLOSED) lost();
+    else say("The connection was lost; trying again.");
   };
-  stream.onopen = () => { if (log.dataset.state) say("The run is " + log.dataset.state + "."); };
+  stream.onopen = () => { tries = 0; if (log.dataset.state) tell(); };
 }
 
 if (log && log.dataset.live) {
+  block = document.createElement("div");
+  block.append(...log.childNodes);
+  log.append(block);
+  held = filled = block.textContent.length;
   log.scrollTop = log.scrollHeight;
   log.addEventListener("scroll", () => {
     atBottom = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
