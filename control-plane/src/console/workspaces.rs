@@ -186,7 +186,12 @@ fn changes(changes: Option<Changes>) -> Markup {
         return html! { span.muted { "not known" } };
     };
     let words = change_words(&changes);
-    html! { @if words.is_empty() { span.muted { "none" } } @else { (words) } }
+    html! {
+        @if words.is_empty() { span.muted { "none" } }
+        @for (at, part) in words.split(", ").filter(|part| !part.is_empty()).enumerate() {
+            @if at > 0 { ", " } span.nowrap { (part) }
+        }
+    }
 }
 
 fn change_words(changes: &Changes) -> String {
@@ -220,10 +225,15 @@ async fn detail(
         None => None,
     };
     let remove = format!("/workspaces/{}/delete", workspace.id);
+    let automate = format!(
+        "/automations/new?host={}&workspace={}",
+        view.host_id, workspace.id
+    );
     Page::new(&visitor, Nav::Workspaces, &workspace.name)
         .under("Workspaces", "/workspaces")
         .beside(state_badge(workspace))
         .actions(html! {
+            @if workspace.state == WorkspaceState::Ready { a.button href=(automate) { "New automation" } }
             @if workspace.kind != WorkspaceKind::Main { a.button.danger href=(remove) { "Delete…" } }
         })
         .body(html! {

@@ -324,3 +324,24 @@ async fn a_list_of_runs_is_filtered_and_a_strip_has_the_newest() {
     assert_eq!(mine.get("/runs?state=odd").await.status, 400);
     assert_eq!(mine.get("/runs?after=odd").await.status, 400);
 }
+
+#[tokio::test]
+async fn of_many_workspaces_the_editor_lists_the_newest_and_the_chosen_one() {
+    let catalog = Catalog::new().await;
+    let ready = |number| workspace(number, None, WorkspaceState::Ready);
+    let all: Vec<_> = (0..120)
+        .map(|number| Event::WorkspaceChanged(ready(number)))
+        .collect();
+    catalog.tell(&all).await;
+    let mine = Browser::of(&catalog.app, &catalog.caller).await;
+    let value = |number| format!("value=\"workspace:{}\"", ready(number).id);
+    let page = mine.get("/automations/new").await;
+    assert_eq!(page.text.matches("value=\"workspace:").count(), 100);
+    let missing = (0..120).find(|number| !page.text.contains(&value(*number)));
+    let missing = missing.unwrap();
+    let wanted = format!("/automations/new?workspace={}", ready(missing).id);
+    let page = mine.get(&wanted).await;
+    assert_eq!(page.text.matches("value=\"workspace:").count(), 101);
+    let chosen = format!("{} selected", value(missing));
+    assert!(page.text.contains(&chosen), "{}", page.text);
+}

@@ -18,6 +18,9 @@ use crate::hosts_catalog::HostView;
 use crate::workspaces::ListWorkspaces;
 use crate::{hosts_catalog, projects, workspaces};
 
+/// So many workspaces are listed.
+const MOST_WORKSPACES: u32 = 100;
+
 /// Everything there is to choose from, for the host that is chosen.
 #[derive(Debug)]
 pub(super) struct Choices {
@@ -43,7 +46,7 @@ impl Choices {
             vec![Choice::new("scratch", "A scratch folder for each run")],
         )];
         if let Some(host) = &host {
-            places.extend(places_on(app, caller, host).await?);
+            places.extend(places_on(app, caller, host, &form.place).await?);
         }
         let mut known = places.iter().flat_map(|(_, choices)| choices);
         if !form.id.is_empty() && !known.any(|choice| choice.value == form.place) {
@@ -136,8 +139,13 @@ impl Choices {
     }
 }
 
-/// Where an automation can run on a host.
-async fn places_on(app: &App, caller: &Caller, host: &HostView) -> Result<[Group; 2], Failure> {
+/// Where an automation can run on a host. Of many workspaces the newest, and the chosen one.
+async fn places_on(
+    app: &App,
+    caller: &Caller,
+    host: &HostView,
+    chosen: &str,
+) -> Result<[Group; 2], Failure> {
     let id = host.id.to_string();
     let found = projects::list(app, caller, Some(&id)).await?;
     let ready = |project: &&projects::ProjectView| {
@@ -155,13 +163,22 @@ async fn places_on(app: &App, caller: &Caller, host: &HostView) -> Result<[Group
     let projects = ("Projects", found.collect());
     let wanted = ListWorkspaces {
         host: Some(id),
+        state: Some("ready".to_owned()),
         ..ListWorkspaces::default()
     };
-    let found = workspaces::list(app, caller, wanted).await?;
-    let ready = found
-        .iter()
-        .filter(|one| one.workspace.state == WorkspaceState::Ready);
-    let found = ready.map(|one| {
+    let page = workspaces::page(app, caller, wanted, None, MOST_WORKSPACES, 0).await?;
+    let mut found = page.workspaces;
+    if let Some(chosen) = chosen.strip_prefix("workspace:")
+        && !found
+            .iter()
+            .any(|one| one.workspace.id.to_string() == chosen)
+        && let Ok(one) = workspaces::get(app, caller, chosen).await
+        && one.host_id == host.id
+        && one.workspace.state == WorkspaceState::Ready
+    {
+        found.insert(0, one);
+    }
+    let found = found.iter().map(|one| {
         let project = one.project_name.as_deref().unwrap_or("no project");
         let words = format!("Workspace {} of {project}", one.workspace.name);
         Choice::new(
@@ -169,7 +186,12 @@ async fn places_on(app: &App, caller: &Caller, host: &HostView) -> Result<[Group
             text::short(&words, 80),
         )
     });
-    Ok([projects, ("Workspaces", found.collect())])
+    let label = if page.total > MOST_WORKSPACES.into() {
+        "The newest workspaces (for another, begin on its own page)"
+    } else {
+        "Workspaces"
+    };
+    Ok([projects, (label, found.collect())])
 }
 
 fn agent_choice(agent: &AgentFacts, why: Option<&str>) -> Choice {
