@@ -7,6 +7,7 @@ use axum::routing::get;
 use hostler_proto::error::Failure;
 use maud::{Markup, html};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::SignedIn;
 use super::field::Field;
@@ -137,12 +138,35 @@ fn listed(entries: &[Entry]) -> Markup {
             html! {
                 span.muted { (entry.thing_kind) } " "
                 a href=(by("id", &entry.thing_id)) title=(entry.thing_id) { (called(entry)) }
-                @if let Some(detail) = &entry.detail { div { code.muted { (shortened(detail)) } } }
+                @if let Some(detail) = &entry.detail { div.muted { (shortened(&in_words(detail))) } }
             },
         ]
     });
     let columns = ["When", "Who", "Action", "Thing"];
     table("Audit log", &columns, rows.collect())
+}
+
+/// The detail's names and values; what is nested stays as it is written.
+fn in_words(detail: &str) -> String {
+    let said = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(all) if all.iter().all(Value::is_string) => {
+            let all: Vec<_> = all.iter().filter_map(Value::as_str).collect();
+            all.join(", ")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
+    };
+    match serde_json::from_str(detail) {
+        Ok(Value::Object(fields)) => {
+            let all = fields
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", said(value)));
+            all.collect::<Vec<_>>().join("; ")
+        }
+        Ok(_) | Err(_) => detail.to_owned(),
+    }
 }
 
 /// What its thing is called, else its id.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::layout::{self, Nav, Page};
-use super::parts::{confirm, copy_box, day, empty, settings_tabs, table, when};
+use super::parts::{confirm, copy_box, day, settings_tabs, table, when};
 use super::{Checked, SignedIn};
 use crate::auth::oauth::grants::{grants, revoke_grant};
 use crate::auth::session::Visitor;
@@ -89,8 +89,12 @@ async fn disconnected(app: &App, visitor: &Visitor, id: &str) -> Result<GrantRow
 
 fn listed(visitor: &Visitor, found: &[GrantRow]) -> Markup {
     if found.is_empty() {
-        let what = html! { p { "A client that signs in through the browser is listed here, and can be disconnected." } };
-        return empty("No client is connected", what);
+        return html! {
+            section {
+                h2 { "Connected" }
+                p.muted { "No client is connected. One that signs in through the browser is listed here, and can be disconnected." }
+            }
+        };
     }
     let everybodys = visitor.caller.role >= Role::Admin;
     let rows = found.iter().map(|grant| row(visitor, grant, everybodys));

@@ -173,7 +173,7 @@ fn form(visitor: &Visitor, filled: &Filled) -> Markup {
     };
     let most = u32::try_from(LONGEST_NAME).unwrap_or(u32::MAX);
     html! {
-            form.stack method="post" action=(HERE) {
+            form.stack.card method="post" action=(HERE) {
                 (layout::csrf(visitor))
                 div.row {
                     (Field::text("name", "Name").value(value("name")).hint("Where it is used: “CI”, “laptop”.").most(most).required())

@@ -21,8 +21,11 @@ pub(super) fn local(at: UtcMillis, zone: &TimeZone) -> String {
 /// A time in a zone, with UTC for programs and on hover.
 pub(super) fn at(at: UtcMillis, zone: &TimeZone) -> Markup {
     let utc = at.to_timestamp();
+    let zoned = utc.to_zoned(zone.clone());
     html! {
-        time datetime=(utc) title=(utc.strftime("%Y-%m-%d %H:%M:%S UTC")) { (local(at, zone)) }
+        time datetime=(utc) title=(utc.strftime("%Y-%m-%d %H:%M:%S UTC")) {
+            span.nowrap { (zoned.strftime("%a %Y-%m-%d")) } " " span.nowrap { (zoned.strftime("%H:%M %Z")) }
+        }
     }
 }
 

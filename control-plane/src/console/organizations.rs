@@ -76,8 +76,8 @@ fn shown(visitor: &Visitor, status: StatusCode, name: &str, problem: &Markup) ->
     let body = html! {
         (problem)
         (table("Organizations", &["Name", "Your role", ""], rows.collect()))
-        section {
-            div.section-head { h2 { "New organization" } }
+        section.card {
+            h2 { "New organization" }
             form.stack method="post" action="/organizations" {
                 (layout::csrf(visitor))
                 (Field::text("name", "Name").value(name).most(100).required())

@@ -67,35 +67,48 @@ pub(super) async fn render(app: &App, visitor: &Visitor, host: &str, kept: Kept)
 }
 
 fn live(detail: &HostDetail) -> Markup {
-    let (host, now) = (&detail.host, clock::wall());
-    let load = host.load.as_ref();
     html! {
-        section {
+        section.card {
             h2 { "Now" }
             @if !detail.usable {
                 p.muted { "You administer this organization, so you see that this host exists and can remove it. To use it, ask " (detail.owner) " to let you in." }
             }
-            (facts(&[
-                ("State", html! { (state(host)) " " @if let Some(at) = host.online_since { span.muted { "since " (when(at, now)) } } @else { (seen(host, now)) } }),
-            ]))
-            @if let Some((load, at)) = load {
-                (facts(&[
-                    ("Load", html! { (format!("{:.2}", load.load_1m)) @if let Some(facts) = &host.facts { span.muted { " on " (facts.cpus) " processors" } } }),
-                    ("Memory", html! { (size(load.memory_used_bytes)) " used" @if let Some(facts) = &host.facts { span.muted { " of " (size(facts.memory_bytes)) } } }),
-                    ("Disk", html! { (size(load.disk_free_bytes)) " free" span.muted { " of " (size(load.disk_total_bytes)) } }),
-                    ("Runs going on", html! { (load.running_runs) " " a href="/runs" { "all runs" } }),
-                    ("Read", when(*at, now)),
-                ]))
-            }
+            (facts(&now_of(detail)))
         }
     }
+}
+
+fn now_of(detail: &HostDetail) -> Vec<(&'static str, Markup)> {
+    let (host, now) = (&detail.host, clock::wall());
+    let mut all = vec![(
+        "State",
+        html! { (state(host)) " " @if let Some(at) = host.online_since { span.muted { "since " (when(at, now)) } } @else { (seen(host, now)) } },
+    )];
+    if let Some((load, at)) = &host.load {
+        let facts = host.facts.as_ref();
+        all.extend([
+            ("Load", html! { (format!("{:.2}", load.load_1m)) @if let Some(facts) = facts { span.muted { " on " (facts.cpus) " processors" } } }),
+            ("Memory", html! { (size(load.memory_used_bytes)) " used" @if let Some(facts) = facts { span.muted { " of " (size(facts.memory_bytes)) } } }),
+            ("Disk", html! { (size(load.disk_free_bytes)) " free" span.muted { " of " (size(load.disk_total_bytes)) } }),
+            ("Measured", when(*at, now)),
+            ("Runs going on", html! { (load.running_runs) }),
+        ]);
+    }
+    if detail.usable {
+        let of_it = |path: &str| format!("{path}?host={}", host.id);
+        all.push((
+            "On it",
+            html! { a href=(of_it("/runs")) { "Runs" } ", " a href=(of_it("/automations")) { "automations" } ", " a href=(of_it("/workspaces")) { "workspaces" } ", " a href=(of_it("/projects")) { "projects" } },
+        ));
+    }
+    all
 }
 
 fn about(detail: &HostDetail) -> Markup {
     let (host, now) = (&detail.host, clock::wall());
     let system = host.facts.as_ref();
     html! {
-        section {
+        section.card {
             h2 { "About" }
             (facts(&[
                 ("Owner", html! { (detail.owner) @if !detail.owner_is_member { " " span.tag { "left the organization" } } }),
@@ -113,15 +126,18 @@ fn agents(detail: &HostDetail) -> Markup {
         return html! {};
     };
     let policy = known.policy.clone().unwrap_or_default();
-    let rows = known.agents.iter().map(|agent| {
+    let (present, missing): (Vec<_>, Vec<_>) = known
+        .agents
+        .iter()
+        .partition(|agent| agent.available || agent.problem.is_some());
+    let missing: Vec<&str> = missing.iter().map(|agent| agent.label.as_str()).collect();
+    let rows = present.into_iter().map(|agent| {
         let (tone, word) = if agent.problem.is_some() {
             (Tone::Bad, "problem")
         } else if !policy.allows_agent(&agent.id) {
             (Tone::Off, "not allowed")
-        } else if agent.available {
-            (Tone::Good, "ready")
         } else {
-            (Tone::Off, "not installed")
+            (Tone::Good, "ready")
         };
         vec![
             html! { (agent.label) },
@@ -134,6 +150,7 @@ fn agents(detail: &HostDetail) -> Markup {
         section {
             h2 { "Agents" }
             (table("Agents", &["Agent", "Id", "State", "Version"], rows.collect()))
+            @if !missing.is_empty() { p.hint { "Not installed: " (missing.join(", ")) "." } }
         }
     }
 }
@@ -158,7 +175,7 @@ fn policy(detail: &HostDetail) -> Markup {
     };
     let autonomy = format!("{:?}", known.max_autonomy);
     html! {
-        section {
+        section.card {
             h2 { "What its owner allows" }
             (facts(&[
                 ("Folders", html! { (listed(&policy.allowed_roots, "any")) }),
@@ -197,9 +214,9 @@ fn people(visitor: &Visitor, detail: &HostDetail, typed: &str) -> Markup {
             @if members.is_empty() { p.muted { "Nobody but its owner." } }
             @else { (table("Members", &["Name", "Email", "Since", ""], rows.collect())) }
             @if detail.is_owner {
-                form method="post" action=(format!("/hosts/{id}/grant")) {
+                form.filters method="post" action=(format!("/hosts/{id}/grant")) {
                     (layout::csrf(visitor))
-                    (Field::email("member", "Let a member use it").value(typed).required().hint("The email of a member of this organization."))
+                    (Field::email("member", "Let a member use it, by email").value(typed).required().class("grow"))
                     button type="submit" { "Let in" }
                 }
             }
@@ -221,28 +238,22 @@ fn changes(visitor: &Visitor, detail: &HostDetail, kept: &Kept) -> Markup {
         )
     });
     html! {
-        @if detail.is_owner {
-            section {
-                h2 { "Name" }
-                form.stack method="post" action=(at("rename")) {
-                    (layout::csrf(visitor))
-                    (Field::text("name", "Name").value(name).required().most(100).error(wrong.map(|failure| failure.message.as_str())))
-                    div.actions { button type="submit" { "Rename" } }
-                }
-            }
-        }
-        @if may_transfer {
-            section {
-                h2 { "Hand over" }
-                (confirm(visitor, "Hand over…", html! {
-                    p { "The host becomes another member's. Automations of " (detail.owner) " on it are paused." }
-                    (Field::email("member", "New owner").id("f-new-owner").required())
-                }, &at("transfer"), "Hand over"))
-            }
-        }
         @if detail.is_owner || admin {
-            section {
-                h2 { "Remove" }
+            section.card {
+                h2 { "Change" }
+                @if detail.is_owner {
+                    form.stack method="post" action=(at("rename")) {
+                        (layout::csrf(visitor))
+                        (Field::text("name", "Name").value(name).required().most(100).error(wrong.map(|failure| failure.message.as_str())))
+                        div.actions { button type="submit" { "Rename" } }
+                    }
+                }
+                @if may_transfer {
+                    (confirm(visitor, "Hand over…", html! {
+                        p { "The host becomes another member's. Automations of " (detail.owner) " on it are paused." }
+                        (Field::email("member", "Email of the new owner").id("f-new-owner").required())
+                    }, &at("transfer"), "Hand over"))
+                }
                 (confirm(visitor, "Remove this host…", html! {
                     p { "It is cut off at once and can never connect again under this identity. Runs going on there end. Automations for it are paused until they are moved to another host; their history stays. Nothing is deleted on the machine." }
                 }, &at("revoke"), "Remove"))

@@ -202,7 +202,7 @@ fn figures(finished: &Finished) -> Vec<(&'static str, Markup)> {
     facts.push((
         "Changed",
         html! {
-            (outcome.files_changed) " files, +" (outcome.insertions) " −" (outcome.deletions)
+            (outcome.files_changed) @if outcome.files_changed == 1 { " file" } @else { " files" } ", +" (outcome.insertions) " −" (outcome.deletions)
             @if outcome.dirty { ", uncommitted work left" }
         },
     ));
@@ -248,7 +248,7 @@ fn log_section(full: &RunInFull, part: &Part, wanted: Wanted) -> Markup {
             } @else if part.text.is_empty() && !part.open {
                 p.muted { "It printed nothing." }
             } @else {
-                pre.log #log tabindex="0" aria-label="Log" data-live=[part.open.then_some(&live)] { (part.text) }
+                pre.log #log tabindex="0" role="region" aria-label="Log" data-live=[part.open.then_some(&live)] { (part.text) }
                 @if part.open { p.hint #log-state { "The run goes on." } }
             }
         }

@@ -123,9 +123,10 @@ fn body(visitor: &Visitor, member: &MemberRow) -> Markup {
     let choices = roles(own);
     html! {
         (facts(&[("Email", html! { (member.email) }), ("Role", html! { (member.role) })]))
+        div.cards {
         @if manages {
-            section {
-                div.section-head { h2 { "Role" } }
+            section.card {
+                h2 { "Role" }
                 form.stack method="post" action=(path("role")) {
                     (layout::csrf(visitor))
                     (Field::select("role", "Role", &choices).value(&member.role).quiet())
@@ -134,18 +135,19 @@ fn body(visitor: &Visitor, member: &MemberRow) -> Markup {
             }
         }
         @if manages && !me {
-            section {
-                div.section-head { h2 { "Forgotten password" } }
+            section.card {
+                h2 { "Forgotten password" }
                 p { "A recovery link lets them set a new one." }
                 (post_button(visitor, &path("recover"), "Make recovery link", ""))
             }
         }
         @if me || manages {
-            section {
-                div.section-head { h2 { @if me { "Leave" } @else { "Remove" } } }
+            section.card {
+                h2 { @if me { "Leave" } @else { "Remove" } }
                 (confirm(visitor, if me { "Leave the organization…" } else { "Remove from the organization…" },
                     consequences(me), &path("remove"), if me { "Leave" } else { "Remove" }))
             }
+        }
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::super::field::Field;
 use super::super::layout::{self, Nav};
-use super::super::parts::{copy_box, empty, post_button, table, when};
+use super::super::parts::{copy_box, post_button, table, when};
 use super::super::stranger::private;
 use super::super::{Checked, SignedIn};
 use crate::auth::Role;
@@ -164,13 +164,14 @@ async fn body(app: &App, visitor: &Visitor, typed: &Invitation) -> Result<Markup
 fn form(visitor: &Visitor, typed: &Invitation) -> Markup {
     let roles = roles(visitor.caller.role);
     html! {
-        section {
-            div.section-head { h2 { "Invite" } }
-            form.stack method="post" action="/settings/members/invite" {
+        section.card {
+            h2 { "Invite somebody" }
+            p.muted { "This makes a link to give to them. Whoever opens it joins this organization." }
+            form.filters method="post" action="/settings/members/invite" {
                 (layout::csrf(visitor))
-                (Field::email("email", "Email").value(&typed.email).autocomplete("off").required())
-                (Field::select("role", "Role", &roles).value(&typed.role).quiet())
-                div.actions { button.main type="submit" { "Make invitation link" } }
+                (Field::email("email", "Email").value(&typed.email).autocomplete("off").required().class("grow"))
+                (Field::select("role", "Role", &roles).value(&typed.role).quiet().class("grow"))
+                button.main type="submit" { "Make invitation link" }
             }
         }
     }
@@ -193,7 +194,7 @@ fn open_ones(visitor: &Visitor, open: &[LinkRow]) -> Markup {
         section {
             div.section-head { h2 { "Open invitations" } }
             @if rows.is_empty() {
-                (empty("No open invitations", html! { p { "Whoever opens an invitation's link joins this organization." } }))
+                p.muted { "None." }
             } @else {
                 (table("Open invitations", &["Email", "Role", "Made", "Good until", ""], rows))
             }

@@ -49,7 +49,7 @@ fn shown(visitor: &Visitor, status: StatusCode, name: &str, problem: &Markup) ->
     let body = html! {
         (problem)
         @if manages {
-            form.stack method="post" action=(PATH) {
+            form.card.stack method="post" action=(PATH) {
                 (layout::csrf(visitor))
                 (Field::text("name", "Name").value(name).most(100).required())
                 div.actions { button.main type="submit" { "Rename" } }

@@ -15,6 +15,7 @@ use super::super::layout::{self, Nav};
 use super::super::parts::{Tone, badge, post_button, table, when};
 use super::super::setup::new_password;
 use super::super::stranger::{retry_after, said};
+use super::super::text;
 use super::super::{Checked, SignedIn};
 use super::identities;
 use crate::auth::session::Visitor;
@@ -146,16 +147,17 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
     let identities = identities::section(app, visitor, has_password).await?;
     let token = layout::csrf(visitor);
     Ok(html! {
-        section {
-            div.section-head { h2 { "Name" } }
+        div.cards {
+        section.card {
+            h2 { "Name" }
             form.stack method="post" action="/settings/profile/name" {
                 (token)
                 (Field::text("name", "Your name").value(&visitor.name).autocomplete("name").most(100).required())
                 div.actions { button type="submit" { "Save" } }
             }
         }
-        section {
-            div.section-head { h2 { "Email" } }
+        section.card {
+            h2 { "Email" }
             form.stack method="post" action="/settings/profile/email" {
                 (token)
                 (Field::email("email", "Email").value(&visitor.email).autocomplete("email").required())
@@ -163,8 +165,8 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
                 div.actions { button type="submit" { "Change email" } }
             }
         }
-        section {
-            div.section-head { h2 { "Password" } }
+        section.card {
+            h2 { "Password" }
             @if !has_password { p.hint { "You sign in with another provider and have no password here." } }
             form.stack method="post" action="/settings/profile/password" {
                 (token)
@@ -175,6 +177,7 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
                 p.hint { "This ends every session but this one. API keys and MCP clients stay signed in." }
                 div.actions { button type="submit" { @if has_password { "Change password" } @else { "Set password" } } }
             }
+        }
         }
         (identities)
         (own_sessions(visitor, &sessions))
@@ -189,6 +192,38 @@ pub(super) fn current(id: &str, has_password: bool) -> Markup {
     }
 }
 
+/// A browser and its system, in the words of those who use it.
+fn browser(agent: Option<&str>) -> String {
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrom", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Mac OS X", "macOS"),
+        ("Windows", "Windows"),
+        ("Linux", "Linux"),
+    ];
+    let Some(agent) = agent else {
+        return "unknown".to_owned();
+    };
+    let named = |all: [(&str, &'static str); 6]| {
+        let found = all.iter().find(|(part, _)| agent.contains(part));
+        found.map(|(_, name)| *name)
+    };
+    match (named(BROWSERS), named(SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        (None, _) => text::short(agent, 60),
+    }
+}
+
 fn own_sessions(visitor: &Visitor, sessions: &[SessionRow]) -> Markup {
     const COLUMNS: [&str; 5] = ["Browser", "Address", "Signed in", "Last used", ""];
     let now = clock::wall();
@@ -196,7 +231,7 @@ fn own_sessions(visitor: &Visitor, sessions: &[SessionRow]) -> Markup {
         let this = session.id == visitor.session_id;
         let path = format!("/settings/profile/sessions/{}/end", session.id);
         vec![
-            html! { (session.agent.as_deref().unwrap_or("unknown")) @if this { " " (badge(Tone::Good, "this one")) } },
+            html! { span title=[session.agent.as_deref()] { (browser(session.agent.as_deref())) } @if this { " " (badge(Tone::Good, "this one")) } },
             html! { (session.address.as_deref().unwrap_or("unknown")) },
             when(session.created_at, now),
             when(session.last_seen_at, now),
@@ -211,5 +246,20 @@ fn own_sessions(visitor: &Visitor, sessions: &[SessionRow]) -> Markup {
             }
             (table("Sessions", &COLUMNS, rows.collect()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser;
+
+    #[test]
+    fn a_browser_is_called_what_people_call_it() {
+        let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15";
+        assert_eq!(browser(Some(safari)), "Safari on macOS");
+        let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/125.0.0.0 Safari/537.36 Edg/125.0.0.0";
+        assert_eq!(browser(Some(edge)), "Edge on Windows");
+        assert_eq!(browser(Some("thing/1.0")), "thing/1.0");
+        assert_eq!(browser(None), "unknown");
     }
 }

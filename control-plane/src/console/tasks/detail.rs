@@ -60,7 +60,7 @@ pub(super) async fn show(
                         h2 { "Description" }
                         @match &task.description {
                             Some(text) => div.card { p.text { (text) } },
-                            None => p.muted { "None." },
+                            None => p.muted { "None yet." },
                         }
                     }
                     section {
