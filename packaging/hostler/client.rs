@@ -306,10 +306,16 @@ fn agent() -> Agent {
 
 /// The failure of a call that did not get through.
 pub(crate) fn unreachable(url: &str, error: &ureq::Error) -> Failure {
+    // Plain HTTP is for a control plane on this machine alone.
+    let hint = if url.starts_with("http://") {
+        "Start it with `hostler up` (or `hostler server`), or name another with --server."
+    } else {
+        "Check that it runs and that this machine is online; if it has moved, run `hostler login URL` with its new address."
+    };
     Failure::unreachable(format!(
         "The control plane at {url} cannot be reached: {error}."
     ))
-    .hint("Start it with `hostler up` (or `hostler server`), or name another with --server.")
+    .hint(hint)
 }
 
 fn call_body(tool: &str, arguments: &Value, progress: bool) -> Value {

@@ -23,6 +23,10 @@ const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// How much longer to wait between questions when told to slow down, seconds (RFC 8628 section 3.5).
 const SLOWER: u64 = 5;
 
+/// Longest wait between questions to a control plane that does not answer, seconds: whoever agrees
+/// while it starts again should not wait a minute for it.
+const MOST_APART: u64 = 20;
+
 /// A control plane as a token server.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -154,13 +158,13 @@ impl Server {
         ];
         let answer = match self.post("/oauth/token", &form) {
             // RFC 8628 section 3.5: a connection that timed out makes the client ask less often.
-            Err(Denied::NoAnswer(_)) => return Ok(Poll::Wait((interval * 2).clamp(1, 60))),
+            Err(Denied::NoAnswer(_)) => return Ok(Poll::Wait(apart(interval))),
             answer => answer?,
         };
         match (answer.0, answer.1["error"].as_str()) {
             (_, Some("authorization_pending")) => Ok(Poll::Wait(interval)),
             (_, Some("slow_down")) => Ok(Poll::Wait(interval + SLOWER)),
-            (429 | 500.., _) => Ok(Poll::Wait((interval * 2).clamp(1, 60))),
+            (429 | 500.., _) => Ok(Poll::Wait(apart(interval))),
             _ => granted(answer).map(Poll::Granted),
         }
     }
@@ -200,6 +204,11 @@ impl Denied {
             .hint("Check the address and that it runs, then run the command again."),
         }
     }
+}
+
+/// The next wait after no answer: twice as long, up to a limit, and never shorter.
+fn apart(interval: u64) -> u64 {
+    (interval * 2).min(MOST_APART).max(interval)
 }
 
 fn granted((status, answer): (u16, Value)) -> Result<Granted, Denied> {

@@ -6,17 +6,25 @@ use std::process::ExitCode;
 
 use hostler_control_plane::connect::{Client, Paste, clients};
 
-use crate::access::{Access, Source};
+use crate::access::Source;
 use crate::client::Session;
 use crate::credentials::Saved;
 use crate::failure::Failure;
 use crate::home;
 use crate::output;
 
+/// What stands in the place of a key that is not there.
+const STAND_IN: &str = "sk_live_YOUR_KEY";
+
 /// `hostler connect [CLIENT]`: prints the configuration, with this machine's key in it.
 pub(crate) fn run(session: &Session, client: Option<&str>) -> Result<ExitCode, Failure> {
-    let access = session.access(None)?;
-    let (url, key) = (access.url.clone(), key_to_show(&access)?);
+    let (url, key) = where_with_what(session)?;
+    let key = key.unwrap_or_else(|| {
+        output::note(&format!(
+            "there is no API key on this machine: {STAND_IN} stands for one that `hostler keys create NAME` makes"
+        ));
+        STAND_IN.to_owned()
+    });
     let clients = clients(&format!("{url}/api/v2/agent/mcp"), &key);
     let known: Vec<_> = clients.iter().map(|one| one.id).collect();
     if let Some(client) = client
@@ -34,18 +42,23 @@ pub(crate) fn run(session: &Session, client: Option<&str>) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-/// The API key of this machine; a word in its place when it has none.
-fn key_to_show(access: &Access) -> Result<String, Failure> {
-    match access.source {
-        Source::Given(_) | Source::SavedKey => Ok(access.bearer.clone()),
+/// The control plane, and the API key this machine has for it. A control plane that is named needs no
+/// credential: the address is enough for clients that sign in through the browser.
+fn where_with_what(session: &Session) -> Result<(String, Option<String>), Failure> {
+    let access = match (session.access(None), session.named()?) {
+        (Err(failure), Some(url)) if failure.wants_sign_in() => return Ok((url, None)),
+        (access, _) => access?,
+    };
+    let key = match access.source {
+        Source::Given(_) | Source::SavedKey => Some(access.bearer),
         Source::SignIn => {
             let saved = Saved::load(&home::path()?)?;
-            let key = saved
+            saved
                 .of(&access.url)
-                .and_then(|entry| entry.api_key.clone());
-            Ok(key.unwrap_or_else(|| "sk_live_YOUR_KEY".to_owned()))
+                .and_then(|entry| entry.api_key.clone())
         }
-    }
+    };
+    Ok((access.url, key))
 }
 
 /// What `up` says of it at the first start: the two clients most people have.

@@ -30,6 +30,12 @@ fn first_start_shows_all_a_newcomer_needs() {
         assert!(shown.contains(part), "no {part:?} in:\n{shown}");
     }
     assert!(shown.lines().count() < 20, "too much at once:\n{shown}");
+    let elsewhere = Home::new().run(&["connect", "cursor", "--server", &up.url]);
+    assert!(elsewhere.stderr.contains("keys create"), "{elsewhere:?}");
+    assert!(
+        elsewhere.ok().contains(&up.mcp_url),
+        "the address is enough"
+    );
     let hosts = up.mcp().ok("hosts_list", json!({}));
     assert_eq!(hosts["hosts"].as_array().unwrap().len(), 1);
     assert_eq!(hosts["hosts"][0]["online"], true);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::oauth::Poll;
 
 const REFUSED: &str =
     r#"{"error": "invalid_grant", "error_description": "The refresh token was revoked."}"#;
@@ -173,11 +174,8 @@ fn a_refused_renewal_ends_the_sign_in_and_names_the_command() {
     );
     assert_eq!(tokens(&home), None);
     let words = saved(home.path(), None).err().unwrap().to_string();
-    assert!(
-        words.contains(&format!("hostler login {}", server.url))
-            || words.contains("hostler login URL"),
-        "{words}"
-    );
+    let command = format!("hostler login {}", server.url);
+    assert!(words.contains(&command), "{words}");
     assert_eq!(server.asked(), 1, "a dead token is not tried again");
 }
 
@@ -263,5 +261,30 @@ fn a_secret_goes_to_its_own_control_plane_only() {
     ] {
         let words = saved(home.path(), Some(other)).err().unwrap().to_string();
         assert!(words.contains(&format!("hostler login {other}")), "{words}");
+    }
+}
+
+#[test]
+fn a_question_in_the_device_flow_tells_how_long_to_wait_or_that_it_is_over() {
+    let poll = |status, body| {
+        let server = TokenServer::start(Script::Say(status, body));
+        Server::new(&server.url).poll("dc_1", 5)
+    };
+    for (status, body, wait) in [
+        (400, r#"{"error": "authorization_pending"}"#, 5),
+        (400, r#"{"error": "slow_down"}"#, 10),
+        (429, "{}", 10),
+        (502, "<html>", 10),
+    ] {
+        let answer = poll(status, body).unwrap();
+        assert!(matches!(answer, Poll::Wait(next) if next == wait), "{body}");
+    }
+    for over in ["access_denied", "expired_token"] {
+        let body = format!(r#"{{"error": "{over}"}}"#);
+        let denied = poll(400, body.leak()).err();
+        assert!(
+            matches!(&denied, Some(Denied::Refused { code, .. }) if code == over),
+            "{denied:?}"
+        );
     }
 }
