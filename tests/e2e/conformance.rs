@@ -1,7 +1,11 @@
 //! The field's own checkers against the running server: the MCP conformance suite, the inspector's
 //! strict schema check and the tool-description linter.
 
-use crate::harness::{Ended, Home, KeyProxy, client, secs};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Ended, Home, Http, KeyProxy, OWNER, Terminal, allow, client, free_port, secs, set_up,
+};
 
 /// What the suite asks of a server that offers tools alone. Those that call a tool call the suite's
 /// own fixtures, which a debug build offers when `HOSTLER_MCP_FIXTURES` is set.
@@ -112,6 +116,30 @@ fn the_description_linter_has_nothing_to_say() {
     ]);
     let linted = Ended::of(command, secs(60));
     assert_eq!(linted.code, Some(0), "{}\n{}", linted.stdout, linted.stderr);
+}
+
+#[test]
+fn the_conformance_suite_of_authorization_servers_passes() {
+    let home = Home::new();
+    let up = home.up();
+    set_up(&up);
+    let port = free_port().to_string();
+    let callback = format!("http://127.0.0.1:{port}/callback");
+    let registration = json!({"client_name": "Conformance", "redirect_uris": [callback]});
+    let json = [("content-type", "application/json")];
+    let body = registration.to_string();
+    let answer = Http::new(&up.url).post("/oauth/register", &json, body.as_bytes());
+    let answer: Value = serde_json::from_str(&answer.body).unwrap();
+    let id = answer["client_id"].as_str().unwrap();
+    let mut command = client(&home, "conformance");
+    command.args(["authorization", "--url", &up.url, "--resource", &up.mcp_url]);
+    command.args(["--client-id", id, "--port", &port]);
+    let mut login = Terminal::start(&command);
+    let address = login.address("/oauth/authorize");
+    allow(&up, &address, "Conformance", OWNER);
+    let (code, said) = login.end(secs(60));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Total: 3 passed, 0 failed"), "{said}");
 }
 
 /// Findings that say no more than that a feature is not offered: the suite's own tools for asking
