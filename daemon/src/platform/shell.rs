@@ -1,6 +1,7 @@
 //! Short look-ups by running a program: the login shell's PATH, a tool's version.
 //!
-//! Each is bounded in time and in bytes, and nothing it started is left behind in its group.
+//! Each is bounded in time and in bytes. It is over when the program itself has ended: what it left
+//! running, as a login shell's start files do, is not waited for, whatever it holds open.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 /// The most a look-up reads, bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -21,6 +22,11 @@ const LOGIN_LIMIT_MS: u64 = 5_000;
 /// How long a program that is told to end has to put its things away, milliseconds. A shell's start
 /// files take locks that a kill would leave behind for every later shell.
 const END_LIMIT_MS: u64 = 2_000;
+
+/// How often it is looked whether the program has ended, milliseconds: while it may print, and once
+/// it no longer can.
+const LOOK_MS: u64 = 20;
+const LAST_LOOK_MS: u64 = 1;
 
 /// Where tools are commonly put that a login shell may not name, below the user's home.
 const HOME_FOLDERS: &[&str] = &[
@@ -131,13 +137,12 @@ pub fn ask(question: &Question<'_>) -> Option<Answer> {
     }
     let mut child = command.spawn().ok()?;
     let mut outputs = Outputs::of(&mut child)?;
-    let answer = outputs.read_until(crate::clock::now().awake_ms + question.limit_ms);
     // Its number is its group's, and cannot be another's before it is waited for.
-    if answer.is_none()
-        && let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-    {
+    let group = Pid::from_child(&child);
+    let answer = outputs.read_until(group, crate::clock::now().awake_ms + question.limit_ms);
+    if answer.is_none() {
         rustix::process::kill_process_group(group, Signal::TERM).ok();
-        outputs.read_until(crate::clock::now().awake_ms + END_LIMIT_MS);
+        outputs.read_until(group, crate::clock::now().awake_ms + END_LIMIT_MS);
         rustix::process::kill_process_group(group, Signal::KILL).ok();
     }
     let status = child.wait().ok()?;
@@ -158,35 +163,48 @@ impl Outputs {
         })
     }
 
-    /// Everything up to the end of both outputs; none when the deadline came first.
-    fn read_until(&mut self, deadline_ms: u64) -> Option<Answer> {
+    /// Everything the program printed until it ended; none when the deadline came first.
+    fn read_until(&mut self, program: Pid, deadline_ms: u64) -> Option<Answer> {
         let Self { out, err } = self;
         loop {
+            // Looked at before reading: what it printed is there by then.
+            let gone = has_ended(program);
             let left_ms = deadline_ms.checked_sub(crate::clock::now().awake_ms)?;
-            let timeout = Timespec {
-                tv_sec: i64::try_from(left_ms / 1000).ok()?,
-                tv_nsec: i64::try_from(left_ms % 1000 * 1_000_000).ok()?,
+            let look_ms = match (gone, out.ended && err.ended) {
+                (true, _) => 0,
+                (false, true) => LAST_LOOK_MS,
+                (false, false) => LOOK_MS,
             };
-            match (out.ended, err.ended) {
-                (true, true) => {
-                    return Some(Answer {
-                        out: out.text(),
-                        err: err.text(),
-                    });
-                }
-                (false, true) => wait(&mut [out.poll()], &timeout)?,
-                (true, false) => wait(&mut [err.poll()], &timeout)?,
-                (false, false) => wait(&mut [out.poll(), err.poll()], &timeout)?,
-            }
+            let mut open: Vec<_> = [out.poll(), err.poll()].into_iter().flatten().collect();
+            let ready = wait(&mut open, left_ms.min(look_ms));
             out.read()?;
             err.read()?;
+            if gone && !ready {
+                return Some(Answer {
+                    out: out.text(),
+                    err: err.text(),
+                });
+            }
         }
     }
 }
 
-/// Until one of these can be read; none when the time is up.
-fn wait(ready: &mut [PollFd<'_>], timeout: &Timespec) -> Option<()> {
-    (rustix::event::poll(ready, Some(timeout)).ok()? > 0).then_some(())
+/// Whether a child has ended; it stays to be waited for.
+fn has_ended(child: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(
+        rustix::process::waitid(WaitId::Pid(child), look),
+        Ok(Some(_))
+    )
+}
+
+/// Waits until one of these can be read; false when the time is up.
+fn wait(open: &mut [PollFd<'_>], limit_ms: u64) -> bool {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(limit_ms / 1000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(limit_ms % 1000 * 1_000_000).unwrap_or(0),
+    };
+    rustix::event::poll(open, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }
 
 /// One output, read without waiting.
@@ -205,17 +223,18 @@ impl<R: Read + AsFd> Pipe<R> {
         }
     }
 
-    fn poll(&self) -> PollFd<'_> {
-        PollFd::from_borrowed_fd(self.from.as_fd(), PollFlags::IN)
+    /// What to wait for; none once it has ended.
+    fn poll(&self) -> Option<PollFd<'_>> {
+        let open = !self.ended;
+        open.then(|| PollFd::from_borrowed_fd(self.from.as_fd(), PollFlags::IN))
     }
 
     /// Reads once if there is something; none when it cannot be read or is too much.
     fn read(&mut self) -> Option<()> {
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
+        let Some(poll) = self.poll() else {
+            return Some(());
         };
-        if self.ended || wait(&mut [self.poll()], &now).is_none() {
+        if !wait(&mut [poll], 0) {
             return Some(());
         }
         let mut chunk = [0; 4096];
@@ -252,6 +271,15 @@ mod tests {
         assert_eq!(sh("exec tail -f /dev/null", 50), None);
         assert_eq!(sh("exec cat /dev/zero", 5_000), None);
         assert_eq!(sh("exec cat /dev/zero >&2", 5_000), None);
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for_and_one_that_goes_on_is() {
+        let left = sh("tail -f /dev/null & printf $!", 60_000).unwrap();
+        let left = Pid::from_raw(left.out.parse().unwrap()).unwrap();
+        rustix::process::kill_process(left, Signal::KILL).unwrap();
+        // It prints no more, and does not end.
+        assert_eq!(sh("exec >&- 2>&-; exec tail -f /dev/null", 50), None);
     }
 
     #[test]
