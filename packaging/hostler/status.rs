@@ -16,7 +16,7 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
     if !session.json() && !machine.is_null() {
         output::line(&format!("This machine  {}", auth::host_words(&machine)))?;
         if let Some(problem) = output::text(&machine["settingsProblem"]) {
-            output::line(&format!("        {problem}"))?;
+            output::line(&indented(&problem))?;
         }
     }
     let (url, _) = session.target()?;
@@ -33,7 +33,7 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
     for host in hosts.as_array().into_iter().flatten() {
         output::line(&host_line(host))?;
         for warning in host["warnings"].as_array().into_iter().flatten() {
-            output::line(&format!("        {}", output::cell(warning)))?;
+            output::line(&indented(&output::cell(warning)))?;
         }
     }
     let count = |list: &Value| list.as_array().map_or(0, Vec::len);
@@ -69,6 +69,12 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Below what it is about, each of its lines.
+fn indented(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| format!("        {line}")).collect();
+    lines.join("\n")
 }
 
 fn host_line(host: &Value) -> String {

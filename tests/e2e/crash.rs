@@ -200,9 +200,7 @@ fn a_control_plane_restored_from_an_older_copy_is_told_what_it_forgot() {
     });
     server.program.kill();
     let (now, backup) = (home.hostler_home(), home.path("backup"));
-    let mut copy = home.command("cp");
-    copy.arg("-a").arg(&now).arg(&backup);
-    Ended::of(copy, secs(30)).ok();
+    copied(&home, &now, &backup);
 
     let mut server = home.server();
     server.wait_host_online(1);
@@ -232,6 +230,49 @@ fn a_control_plane_restored_from_an_older_copy_is_told_what_it_forgot() {
     });
     let status = far.run(&["status"]);
     assert!(status.stdout.contains("connected since"), "{status:?}");
+}
+
+#[test]
+fn a_host_restored_from_an_older_copy_goes_on_and_takes_nothing_back() {
+    let (home, far) = (Home::new(), Home::new());
+    let server = home.server();
+    let mut daemon = far.join(&home, "far");
+    server.wait_host_online(1);
+    let (mcp, ran) = (server.mcp(), far.path("ran"));
+    let script = format!("echo x >> {}", ran.display());
+    let automation = mcp.automation(&json!({"name": "count", "prompt": script}));
+    let first = mcp.run_to_end(&automation)["runId"].clone();
+    daemon.kill();
+    let (now, backup) = (far.hostler_home(), far.path("backup"));
+    copied(&far, &now, &backup);
+
+    let mut daemon = far.daemon();
+    server.wait_host_online(1);
+    let second = mcp.run_to_end(&automation)["runId"].clone();
+    daemon.kill();
+    fs::remove_dir_all(&now).unwrap();
+    fs::rename(&backup, &now).unwrap();
+
+    let _daemon = far.daemon();
+    server.wait_host_online(1);
+    let third = mcp.run_to_end(&automation)["runId"].clone();
+    let listed = mcp.ok("automations_logs", json!({"automationId": automation}))["runs"].clone();
+    let listed = listed.as_array().unwrap();
+    let ids: Vec<_> = listed.iter().map(|run| &run["runId"]).collect();
+    assert_eq!(ids, [&third, &second, &first]);
+    assert!(
+        listed.iter().all(|run| run["state"] == "succeeded"),
+        "{listed:?}"
+    );
+    assert_eq!(fs::read_to_string(ran).unwrap(), "x\nx\nx\n");
+    let show = home.run(&["hosts", "show", "far", "--json"]).json();
+    assert_eq!(show["host"]["warnings"], json!([]), "it is no doubt");
+}
+
+fn copied(home: &Home, from: &Path, to: &Path) {
+    let mut copy = home.command("cp");
+    copy.arg("-a").arg(from).arg(to);
+    Ended::of(copy, secs(30)).ok();
 }
 
 /// A run's log read from its start by cursor, and whether that is all of it.

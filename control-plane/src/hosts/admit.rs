@@ -62,7 +62,7 @@ pub(super) async fn identify(
     }
     Err(fatal(
         RejectCode::BadSignature,
-        "this host's proof does not fit the key it has here; if another machine has changed the key, or this one was restored from an old backup, run `hostler leave`, then `hostler join` with a fresh key",
+        "this host's proof does not fit the key it has here; if another machine has changed the key, or this one was restored from an old backup, run `hostler leave`, then `hostler join` with a fresh key; its owner frees its name and its automations with `hostler hosts revoke`",
     ))
 }
 

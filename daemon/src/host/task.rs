@@ -139,6 +139,8 @@ impl Follower {
         let (look, facts, watches) = looked.await?;
         self.watches = watches;
         tell(&self.context, facts).await;
+        // The owner may allow more runs, or others, than a moment ago.
+        self.context.signals.runs.notify_one();
         let heard = Arc::clone(&self.heard);
         let asked = tokio::task::spawn_blocking(move || look.ask_versions(&heard)).await?;
         if let Some((facts, known)) = asked {
