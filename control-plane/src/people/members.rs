@@ -12,6 +12,7 @@ use hostler_proto::ids::UserId;
 use hostler_proto::time::UtcMillis;
 use serde_json::{Value, json};
 
+use super::{newcomer, recovery};
 use crate::audit::{self, Thing};
 use crate::auth::{Caller, Role};
 use crate::store::hosts::HostRow;
@@ -63,6 +64,47 @@ pub async fn set_role(app: &App, caller: &Caller, user: UserId, role: Role) -> R
     }
     let detail = json!({"from": before.word(), "to": role.word()});
     noted(&mut tx, caller, "member.role", &member, detail, now).await?;
+    Ok(app.store.commit(tx).await?)
+}
+
+/// Gives a member another email; for those who manage them in each of their organizations.
+pub async fn set_email(
+    app: &App,
+    caller: &Caller,
+    user: UserId,
+    email: &str,
+) -> Result<(), Failure> {
+    let email = super::email(email)?;
+    let now = clock::wall();
+    get(app, caller, user).await?;
+    if !recovery::manages_all_of(app, caller.user_id, user).await? {
+        return Err(recovery::not_all_managed());
+    }
+    let orgs = store::sessions::memberships(&app.store, user).await?;
+    let mut tx = app.store.begin().await?;
+    let own = own_role(&mut tx, caller).await?;
+    let member = member_in(&mut tx, caller, user).await?;
+    if !may_manage(own, role_of(&member)) {
+        return Err(not_yours(own));
+    }
+    let changed = store::members::update_user(&mut tx, user, &email, &member.name).await;
+    changed.map_err(|error| newcomer::duplicate_or(error, || newcomer::taken(&email)))?;
+    let detail = json!({"from": member.email, "to": email});
+    for org in orgs {
+        let there = Caller {
+            org_id: org.org_id,
+            ..caller.clone()
+        };
+        noted(
+            &mut tx,
+            &there,
+            "member.email",
+            &member,
+            detail.clone(),
+            now,
+        )
+        .await?;
+    }
     Ok(app.store.commit(tx).await?)
 }
 

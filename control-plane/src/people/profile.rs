@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Browser, Refused, links::LinkKind, members, newcomer, sign_in};
 use crate::auth::session::{self, Visitor};
-use crate::auth::{Caller, password};
+use crate::auth::{Caller, Role, password};
 use crate::store::members::MemberRow;
 use crate::store::sessions::SessionRow;
 use crate::store::{self, StoreError, Tx};
@@ -45,6 +45,12 @@ pub async fn rename(app: &App, visitor: &Visitor, name: &str) -> Result<(), Fail
     Ok(app.store.commit(tx).await?)
 }
 
+/// Whether the visitor changes their own email. Owners of hosts let people in by it, so whoever does
+/// not manage members anyway, in each of their organizations, gets another from somebody who does.
+pub fn may_change_email(visitor: &Visitor) -> bool {
+    visitor.orgs.iter().all(|org| org.role >= Role::Admin)
+}
+
 /// Changes the visitor's email.
 pub async fn change_email(
     app: &App,
@@ -54,6 +60,12 @@ pub async fn change_email(
     browser: Browser<'_>,
 ) -> Result<(), Refused> {
     let email = super::email(email)?;
+    if !may_change_email(visitor) {
+        let words = "your email is what others know you by, so you cannot change it yourself";
+        return Err(Failure::new(ErrorCode::Forbidden, words)
+            .hint("ask an admin of your organization: they change it under Settings > Members")
+            .into());
+    }
     prove(app, visitor, current, browser).await?;
     let mut tx = app.store.begin().await?;
     match store::members::update_user(&mut tx, visitor.user_id, &email, &visitor.name).await {

@@ -162,8 +162,12 @@ pub async fn complete(
     Ok(cookie)
 }
 
-/// Whether the maker of a link manages the person in each of their organizations.
-async fn manages_all_of(app: &App, maker: UserId, user: UserId) -> Result<bool, StoreError> {
+/// Whether the one, the maker of a link for example, manages the other in each of their organizations.
+pub(super) async fn manages_all_of(
+    app: &App,
+    maker: UserId,
+    user: UserId,
+) -> Result<bool, StoreError> {
     let mine = store::sessions::memberships(&app.store, maker).await?;
     let theirs = store::sessions::memberships(&app.store, user).await?;
     let role = |word: &str| Role::from_word(word).unwrap_or(Role::Member);
@@ -173,7 +177,7 @@ async fn manages_all_of(app: &App, maker: UserId, user: UserId) -> Result<bool, 
     }))
 }
 
-fn not_all_managed() -> Failure {
+pub(super) fn not_all_managed() -> Failure {
     Failure::new(
         ErrorCode::Forbidden,
         "this member also belongs to an organization that you do not manage, or has a role above yours",

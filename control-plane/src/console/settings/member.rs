@@ -31,6 +31,12 @@ struct Chosen {
     role: String,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Addressed {
+    email: String,
+}
+
 #[derive(Debug, Deserialize)]
 struct Nothing {}
 
@@ -38,6 +44,7 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/settings/members/{id}", get(page))
         .route("/settings/members/{id}/role", post(set_role))
+        .route("/settings/members/{id}/email", post(set_email))
         .route("/settings/members/{id}/recover", post(recover))
         .route("/settings/members/{id}/remove", post(remove))
 }
@@ -61,6 +68,17 @@ async fn set_role(
     };
     match done.await {
         Ok(()) => layout::redirect(LIST, "The role was changed."),
+        Err(failure) => layout::failed(&visitor, Nav::Settings, &failure),
+    }
+}
+
+async fn set_email(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Checked { visitor, form }: Checked<Addressed>,
+) -> Response {
+    match members::set_email(&app, &visitor.caller, UserId(id), &form.email).await {
+        Ok(()) => layout::redirect(LIST, "The email was changed."),
         Err(failure) => layout::failed(&visitor, Nav::Settings, &failure),
     }
 }
@@ -135,6 +153,14 @@ fn body(visitor: &Visitor, member: &MemberRow) -> Markup {
             }
         }
         @if manages && !me {
+            section.card {
+                h2 { "Email" }
+                form.stack method="post" action=(path("email")) {
+                    (layout::csrf(visitor))
+                    (Field::email("email", "Email").value(&member.email).autocomplete("off").required())
+                    div.actions { button type="submit" { "Change email" } }
+                }
+            }
             section.card {
                 h2 { "Forgotten password" }
                 p { "A recovery link lets them set a new one." }

@@ -158,11 +158,16 @@ async fn body(app: &App, visitor: &Visitor) -> Result<Markup, Failure> {
         }
         section.card {
             h2 { "Email" }
-            form.stack method="post" action="/settings/profile/email" {
-                (token)
-                (Field::email("email", "Email").value(&visitor.email).autocomplete("email").required())
-                (current("email-current", has_password))
-                div.actions { button type="submit" { "Change email" } }
+            @if profile::may_change_email(visitor) {
+                form.stack method="post" action="/settings/profile/email" {
+                    (token)
+                    (Field::email("email", "Email").value(&visitor.email).autocomplete("email").required())
+                    (current("email-current", has_password))
+                    div.actions { button type="submit" { "Change email" } }
+                }
+            } @else {
+                p { (visitor.email) }
+                p.hint { "Others know you by it: an admin of your organization changes it." }
             }
         }
         section.card {

@@ -406,31 +406,58 @@ async fn a_new_password_needs_the_old_one_and_ends_other_sessions() {
     assert_ne!(here.cookies["__Host-hostler"], before, "a fresh session");
     assert_eq!(here.get("/").await.location(), "/hosts");
     assert_eq!(there.get("/").await.location(), "/sign-in");
-    let email = [
-        ("email", "owner1@example.com"),
-        ("current", "another good secret"),
-    ];
-    here.get("/settings/profile").await;
-    assert_eq!(
-        here.post("/settings/profile/email", &email).await.status,
-        409,
-        "somebody's email"
-    );
-    let without = [("email", "new@example.com"), ("current", "")];
-    assert_eq!(
-        here.post("/settings/profile/email", &without).await.status,
-        403
-    );
-    let email = [
-        ("email", "new@example.com"),
-        ("current", "another good secret"),
-    ];
-    assert_eq!(
-        here.post("/settings/profile/email", &email).await.status,
-        303
-    );
-    let page = here.get("/settings/profile").await;
-    assert!(page.text.contains("new@example.com"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn an_email_is_changed_by_those_who_manage_members() {
+    let catalog = Catalog::new().await;
+    let (app, org) = (&catalog.app, catalog.caller.org_id);
+    let (ada, mut ada_browser) = person(&catalog, "ada@example.com", "member").await;
+    let (_, mut admin) = person(&catalog, "adm@example.com", "admin").await;
+    // Hosts let people in by their email: a member cannot take one that is nobody's now.
+    let own = "/settings/profile/email";
+    let of = |email: &'static str| [("email", email), ("current", PASSWORD)];
+    let page = ada_browser.post(own, &of("cy@example.com")).await;
+    assert_eq!(page.status, 403, "{}", page.text);
+    let page = ada_browser.get("/settings/profile").await;
+    assert!(!page.text.contains(own) && page.text.contains("an admin of your"));
+    for (email, expected) in [
+        ("owner1@example.com", 409),
+        ("no", 400),
+        ("new@example.com", 303),
+    ] {
+        let page = admin.post(own, &of(email)).await;
+        assert_eq!(page.status.as_u16(), expected, "{email}");
+    }
+    let without = [("email", "x@example.com"), ("current", "")];
+    assert_eq!(admin.post(own, &without).await.status, 403);
+    let path = |user: UserId| format!("/settings/members/{user}/email");
+    let boss = catalog.caller.user_id;
+    for (user, email, expected) in [
+        (ada, "Owner1@example.com", 409),
+        (ada, "nonsense", 400),
+        (boss, "mine@example.com", 403),
+        (ada, "lovelace@example.com", 303),
+    ] {
+        let page = admin.post(&path(user), &[("email", email)]).await;
+        assert_eq!(page.status.as_u16(), expected, "{email}: {}", page.text);
+    }
+    let fields = [("email", "cy@example.com")];
+    assert_eq!(ada_browser.post(&path(ada), &fields).await.status, 403);
+    let members = store::members::list(&app.store, org).await.unwrap();
+    let she = members.iter().find(|member| member.user_id == ada).unwrap();
+    assert_eq!(she.email, "lovelace@example.com");
+    let changes = audited(app, org).await;
+    let changes = changes.iter().filter(|action| *action == "member.email");
+    assert_eq!(changes.count(), 2);
+    // Somebody who also belongs elsewhere is not renamed from here.
+    let other = crate::tests::add_org(app, 2).await;
+    let mut tx = app.store.begin().await.unwrap();
+    store::members::insert_member(&mut tx, other.org_id, ada, "member", clock::wall())
+        .await
+        .unwrap();
+    app.store.commit(tx).await.unwrap();
+    assert_eq!(admin.post(&path(ada), &fields).await.status, 403);
 }
 
 #[tokio::test]
