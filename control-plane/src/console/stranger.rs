@@ -21,6 +21,10 @@ use crate::auth::session::{self, Visitor};
 use crate::edge::Peer;
 use crate::people::{Browser, Refused};
 
+/// A form may hold so much, bytes: an address to go on to, escaped twice, is the most of it. What
+/// nobody has signed in for is not kept in memory by the megabyte.
+const MOST_FORM_BYTES: usize = 32 << 10;
+
 /// A browser that may or may not be signed in.
 #[derive(Debug)]
 pub(crate) struct Stranger {
@@ -138,7 +142,7 @@ impl<T: DeserializeOwned> FromRequest<App> for StrangersForm<T> {
         if stranger.fresh.is_some() {
             return Err(without_cookie());
         }
-        let sent = Sent::take(app, parts, body).await?;
+        let sent = Sent::take(app, parts, body, MOST_FORM_BYTES).await?;
         let form = sent.read_with(&stranger.token).await?;
         Ok(Self { stranger, form })
     }

@@ -28,6 +28,9 @@ use crate::edge::{self, Peer};
 /// A form may hold so much, bytes: a prompt of 100,000 characters, each escaped to nine.
 const MOST_FORM_BYTES: usize = 1 << 20;
 
+/// A form of somebody who is no longer signed in is kept up to so many bytes: anybody can send one.
+const MOST_KEPT_BYTES: usize = 128 << 10;
+
 /// The visitor of a page; whoever is not signed in is sent to sign in first.
 #[derive(Debug)]
 pub(crate) struct SignedIn(pub(crate) Visitor);
@@ -113,14 +116,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Personal<T> {
 }
 
 impl Sent {
-    /// Takes a form that must not come from elsewhere.
-    pub(super) async fn take(app: &App, parts: Parts, body: Body) -> Result<Self, Response> {
+    /// Takes a form of at most so many bytes that must not come from elsewhere.
+    pub(super) async fn take(
+        app: &App,
+        parts: Parts,
+        body: Body,
+        most: usize,
+    ) -> Result<Self, Response> {
         if edge::came_from_elsewhere(app, &parts.headers) {
             return Err(not_ours());
         }
-        let bytes = axum::body::to_bytes(body, MOST_FORM_BYTES)
+        let bytes = axum::body::to_bytes(body, most)
             .await
-            .map_err(|_longer| too_large())?;
+            .map_err(|_longer| too_large(most))?;
         let Token { csrf } = form(&parts, bytes.clone()).await?;
         Ok(Self {
             parts,
@@ -147,9 +155,12 @@ async fn sent(request: Request, app: &App) -> Result<(Visitor, Sent), Response> 
     let (mut parts, body) = request.into_parts();
     let visitor: Result<SignedIn, Response> = parts.extract_with_state(app).await;
     match visitor {
-        Ok(SignedIn(visitor)) => Ok((visitor, Sent::take(app, parts, body).await?)),
+        Ok(SignedIn(visitor)) => {
+            let sent = Sent::take(app, parts, body, MOST_FORM_BYTES).await?;
+            Ok((visitor, sent))
+        }
         Err(to_sign_in) if to_sign_in.status().is_redirection() => {
-            let sent = Sent::take(app, parts, body).await.ok();
+            let sent = Sent::take(app, parts, body, MOST_KEPT_BYTES).await.ok();
             let kept = sent.and_then(|sent| unsent::signed_out(&sent));
             Err(kept.unwrap_or(to_sign_in))
         }
@@ -208,8 +219,9 @@ fn of_another(visitor: &Visitor, org: &Membership) -> Response {
     layout::plain(StatusCode::CONFLICT, "A form of another organization", body)
 }
 
-fn too_large() -> Response {
-    let body = html! { p { "The form holds more than 1 MiB. Nothing was changed." } };
+fn too_large(most: usize) -> Response {
+    let body =
+        html! { p { "The form holds more than " (most >> 10) " KiB. Nothing was changed." } };
     layout::plain(StatusCode::PAYLOAD_TOO_LARGE, "Form too large", body)
 }
 

@@ -25,6 +25,21 @@ async fn sign_in(browser: &mut Browser, email: &str, password: &str, next: &str)
 }
 
 #[tokio::test]
+async fn who_is_not_signed_in_is_read_by_the_kilobyte() {
+    let catalog = with_ada().await;
+    let mut browser = Browser::new(&catalog.app);
+    let page = sign_in(&mut browser, "ada@example.com", &"a".repeat(33 << 10), "/").await;
+    assert_eq!(page.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // An address as long as one can be is still come back to, however it is escaped.
+    let next = format!("/tasks?search={}", "%25".repeat((8 << 10) / 3 - 10));
+    let page = sign_in(&mut browser, "ada@example.com", PASSWORD, &next).await;
+    assert_eq!(
+        (page.status.as_u16(), page.location()),
+        (303, next.as_str())
+    );
+}
+
+#[tokio::test]
 async fn a_person_signs_in_and_out() {
     let catalog = with_ada().await;
     let mut browser = Browser::new(&catalog.app);
