@@ -397,6 +397,10 @@ fn forbidden(refusal: &Value) -> Failure {
 /// The structured content of a JSON-RPC answer, or its failure.
 fn result_of(message: &Value) -> Result<Value, Failure> {
     if let Some(error) = message.get("error") {
+        // Words of our own from before the protocol was spoken: too many requests, a wrong host.
+        if error["code"].is_string() {
+            return Err(Failure::of_tool(error));
+        }
         let text = error["message"]
             .as_str()
             .unwrap_or("it refused the request");
@@ -442,5 +446,16 @@ mod tests {
     fn a_tool_error_is_a_failure() {
         let message = json!({"id": 1, "result": {"isError": true, "structuredContent": {"error": {"code": "not_found", "message": "No."}}}});
         assert!(result_of(&message).is_err());
+    }
+
+    #[test]
+    fn a_refusal_before_the_protocol_says_when_to_come_back() {
+        let message = json!({"error": {
+            "code": "rate_limited", "message": "too many requests from this address",
+            "hint": "wait 3 s, then try again", "retryable": true,
+        }});
+        let failure = result_of(&message).unwrap_err();
+        assert!(failure.may_pass());
+        assert!(failure.to_string().contains("wait 3 s"), "{failure}");
     }
 }

@@ -264,6 +264,7 @@ impl Refusal {
         } else {
             let body = json!({"error": {
                 "code": self.code, "message": self.message, "hint": self.hint,
+                "retryable": self.wait.is_some(),
             }});
             (self.status, Json(body)).into_response()
         };

@@ -260,6 +260,7 @@ async fn too_many_requests_are_told_when_to_come_back() {
         .ask("POST /v1/hosts/enrolment-keys", &[HOST, &key], "")
         .await;
     assert_eq!(answer.status(), 429);
+    assert_eq!(answer.body()["error"]["retryable"], json!(true));
     let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&after), "{after}");
     // Another credential from the same address is not held up, and bad ones are counted by address.
