@@ -217,7 +217,8 @@ pub(crate) struct WireArgs {
         help_heading = "Network"
     )]
     pub(crate) tls_key: Option<PathBuf>,
-    /// Believe X-Forwarded-For and X-Forwarded-Proto of this address or range (repeatable)
+    /// Believe X-Forwarded-For and X-Forwarded-Proto of this address or range (repeatable); Forwarded is
+    /// not read
     #[arg(
         long,
         value_name = "CIDR",
