@@ -329,7 +329,8 @@ fn challenge(params: &Params) -> Result<&str, Refusal> {
 }
 
 /// `none` never shows a page (OpenID Connect Core section 3.1.2.1); consent is always asked for, so
-/// the other values change nothing.
+/// the other values change nothing. Neither they nor `max_age` make somebody sign in anew: without an
+/// identity token, which is not given here, no client could tell whether they did.
 fn prompt(params: &Params, visitor: Option<&Visitor>) -> Result<(), Refusal> {
     let prompts = params.get("prompt").unwrap_or_default();
     let prompts: Vec<&str> = prompts.split_ascii_whitespace().collect();
