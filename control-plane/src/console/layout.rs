@@ -1,15 +1,16 @@
 //! The frame around every page: head, navigation, title, and what stands above the content.
 //!
-//! It knows no noun's data. Text is escaped by maud wherever it stands. Parts of pages are in
-//! `parts`.
+//! It knows no noun's data. Text is escaped by maud wherever it stands, and what would turn or hide text
+//! is taken out of every page. Parts of pages are in `parts`.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use hostler_proto::error::{ErrorCode, Failure};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets::{self, Asset};
 pub(crate) use super::flash::redirect;
+use super::text;
 use crate::auth::session::Visitor;
 
 /// The part of the console a page belongs to.
@@ -309,5 +310,6 @@ fn head(title: &str, scripts: &[Asset]) -> Markup {
 }
 
 fn document(whole: &Markup) -> Markup {
-    html! { (DOCTYPE) html lang="en" { (whole) } }
+    let page = html! { (DOCTYPE) html lang="en" { (whole) } };
+    PreEscaped(text::harmless(page.into_string()))
 }

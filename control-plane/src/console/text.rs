@@ -21,6 +21,35 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().filter_map(character).collect()
 }
 
+/// A page (markup) whose text is all [`shown`]. What fields of forms hold stays exact, because it is
+/// sent back.
+pub(super) fn harmless(page: String) -> String {
+    if page.chars().all(|one| character(one) == Some(one)) {
+        return page;
+    }
+    let mut clean = String::with_capacity(page.len());
+    let mut rest = page.as_str();
+    while let Some((before, field, after)) = next_field(rest) {
+        clean.extend(before.chars().filter_map(character));
+        clean.push_str(field);
+        rest = after;
+    }
+    clean.extend(rest.chars().filter_map(character));
+    clean
+}
+
+/// What stands before the next field of a form, what the field holds, and what follows. Text has no
+/// quotes and no brackets of its own: they are escaped.
+fn next_field(page: &str) -> Option<(&str, &str, &str)> {
+    const FIELDS: [(&str, &str); 2] = [(" value=\"", "\""), ("<textarea", "</textarea>")];
+    let found = FIELDS
+        .iter()
+        .filter_map(|(start, end)| Some((page.find(start)? + start.len(), end)));
+    let (start, end) = found.min()?;
+    let end = start + page[start..].find(end)?;
+    Some((&page[..start], &page[start..end], &page[end..]))
+}
+
 /// The same on one line.
 pub(super) fn line(text: &str) -> String {
     shown(text).replace(['\n', '\t'], " ")
@@ -96,6 +125,17 @@ mod tests {
             assert_eq!(shown(text), expected, "{text:?}");
         }
         assert_eq!(short("one\ntwo three", 7), "one two…");
+    }
+
+    #[test]
+    fn a_page_turns_and_hides_nothing_and_its_fields_stay_exact() {
+        let page = "<h1>a\u{202e}b</h1><p title=\"\u{7}\"><input value=\"x\u{202e}\"><textarea\
+             name=\"t\">\r\n\u{1b}</textarea>\u{1b}[2J<code>value=&quot;\u{202e}</code>";
+        let expected = "<h1>a\u{fffd}b</h1><p title=\"\u{2407}\"><input value=\"x\u{202e}\"><textarea\
+             name=\"t\">\r\n\u{1b}</textarea>\u{241b}[2J<code>value=&quot;\u{fffd}</code>";
+        assert_eq!(harmless(page.to_owned()), expected);
+        let plain = "<p>h\u{e9}llo</p>\n";
+        assert_eq!(harmless(plain.to_owned()), plain);
     }
 
     #[test]
