@@ -76,7 +76,10 @@ fn wish(full: &RunInFull, zone: &TimeZone) -> Markup {
         @if !full.host_online && !full.view.run.state.is_final() && full.cancel.is_none() {
             div.note role="status" {
                 p { "Host " (text::line(&full.host_name)) " is offline: this is what it last told, " (moment::at(full.view.as_of, zone)) "." }
-                p.hint { "The run goes on there by itself. Its state and its log come when the host is back." }
+                p.hint {
+                    @if matches!(full.view.run.state, RunState::Queued) { "If the host does not know of the run yet, it begins when the host is back." }
+                    @else { "The run goes on there by itself. Its state and its log come when the host is back." }
+                }
             }
         }
     }
