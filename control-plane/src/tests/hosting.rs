@@ -10,7 +10,7 @@ use crate::store::hosts::{Doubt, DoubtKind};
 use crate::{automations, hosts_catalog, projects, runs, workspaces};
 
 /// Somebody else of the same organization.
-async fn colleague(catalog: &Catalog, number: u128, role: Role) -> Caller {
+pub(super) async fn colleague(catalog: &Catalog, number: u128, role: Role) -> Caller {
     let caller = Caller {
         user_id: UserId(Uuid::from_u128(900 + number)),
         role,
@@ -29,7 +29,7 @@ async fn colleague(catalog: &Catalog, number: u128, role: Role) -> Caller {
     caller
 }
 
-async fn let_in(catalog: &Catalog, who: &Caller) {
+pub(super) async fn let_in(catalog: &Catalog, who: &Caller) {
     members::grant(&catalog.app, &catalog.caller, "MacBook", &who.label)
         .await
         .unwrap();

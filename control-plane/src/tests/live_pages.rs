@@ -7,7 +7,9 @@ use axum::http::header;
 use futures_util::StreamExt as _;
 
 use super::browsing::Browser;
+use super::hosting::{colleague, let_in};
 use super::*;
+use crate::hosts_catalog::members;
 use crate::store::sessions;
 
 /// Server-sent events as a browser reads them.
@@ -159,6 +161,39 @@ async fn a_stream_ends_with_the_session_and_there_are_so_many_of_them() {
         last = name;
     }
     assert_eq!(last, "gone");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_reader_loses_the_host() {
+    let catalog = Catalog::new().await;
+    let app = &catalog.app;
+    let ada = colleague(&catalog, 1, Role::Member).await;
+    let_in(&catalog, &ada).await;
+    let made = crate::automations::create(app, &ada, daily("nightly")).await;
+    let automation = made.unwrap().automation.id;
+    let record = run(1, automation, RunState::Running { started_at: START });
+    let told = Event::RunChanged(Box::new(record.clone()));
+    catalog.tell(&[told]).await;
+    let browser = Browser::of(app, &ada).await;
+    let path = format!("/runs/{}/live", record.id);
+    let mut events = Events::of(&browser, &path, &[]).await;
+    log_bytes(app, catalog.host, record.id, 0, b"before\n")
+        .await
+        .unwrap();
+    events.text("before\n").await;
+    members::ungrant(app, &catalog.caller, "MacBook", &ada.label)
+        .await
+        .unwrap();
+    log_bytes(app, catalog.host, record.id, 7, b"after\n")
+        .await
+        .unwrap();
+    let mut names = Vec::new();
+    while let Some((name, _, data)) = events.next().await {
+        assert!(!data.to_string().contains("after"), "{data}");
+        names.push(name);
+    }
+    assert_eq!(names.last().unwrap(), "gone", "{names:?}");
+    assert_eq!(browser.open(&path, &[]).await.status(), 404);
 }
 
 #[tokio::test]
