@@ -150,6 +150,8 @@ async fn keep<L: Local>(
                 return Kept::Changed;
             }
             Next::Stop(reason) => {
+                // What a person must do, rather than how it came.
+                work.stands(identity.host_id, Some(&reason));
                 let removed = attempt.removed;
                 return Kept::Refused { reason, removed };
             }

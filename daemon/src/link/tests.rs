@@ -490,6 +490,8 @@ async fn a_control_plane_that_does_not_know_the_key_is_shown_the_one_before() {
     restored.reject(RejectCode::BadSignature).await;
     let again = timeout(Duration::from_millis(2_500), scene.listener.accept()).await;
     assert!(again.is_err(), "it tries its keys by turns");
+    let told = standing(scene.home.path()).unwrap();
+    assert_eq!((told.up, told.why.as_deref()), (false, Some("no")));
     scene.stop().await;
 }
 
