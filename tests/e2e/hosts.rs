@@ -287,6 +287,37 @@ fn what_is_not_allowed_on_a_machine_is_refused_early_and_changes_hold_at_once() 
     assert_eq!(over(&mcp, &old)["state"], "succeeded");
 }
 
+/// How many runs go on at once is what the file says at each start of one.
+#[test]
+fn fewer_places_hold_a_run_back_and_more_let_it_go() {
+    let scene = Scene::new();
+    let mcp = scene.mcp();
+    let project = mcp.import(&Repo::new(&scene.box_, "shop", 1));
+    let gate = scene.box_.path("go");
+    let prompt = format!("until [ -e {} ]; do sleep 0.05; done", gate.display());
+    let held = mcp.automation(&json!({"name": "held", "prompt": prompt}));
+    let state = |run: &Value| mcp.ok("runs_get", json!({"runId": run}))["run"]["state"].clone();
+    let wait = |run: &Value, wanted: &str| {
+        eventually(wanted, secs(60), || (state(run) == wanted).then_some(()));
+    };
+    let going = mcp.start(&held);
+    wait(&going, "running");
+    scene.settings("max_runs = 1");
+    scene.told("maxRuns", &json!(1));
+    let next = mcp.automation(&json!({"name": "next", "prompt": "echo ran"}));
+    let waiting = mcp.start(&next);
+    // Much is done on the host meanwhile, and the run has not begun.
+    for name in ["one", "two", "three"] {
+        mcp.workspace(&project, name);
+    }
+    assert_eq!(state(&waiting), "queued");
+    scene.settings("max_runs = 2");
+    wait(&waiting, "succeeded");
+    assert_eq!(state(&going), "running");
+    fs::write(gate, "").unwrap();
+    wait(&going, "succeeded");
+}
+
 /// A control plane that asks although it was told: what the host said of itself is taken out of the
 /// catalog, so that nothing is refused early.
 #[test]
