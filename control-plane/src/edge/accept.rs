@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::body::{Bounded, Cut, Ending, Fate, MOST_BYTES};
+use super::body::{Bounded, Cut, Ending, Fate, Lent, MOST_BYTES};
 use super::stream::{Phase, Phases, Watched};
 use super::{Patience, Settings, Socket, Tls, headers};
 use crate::clock;
@@ -281,12 +281,21 @@ async fn answer(
     } else if is_coded(&request) {
         cut_off(Cut::Coded)
     } else {
-        let bounded = |body| Body::new(Bounded::new(body, patience, fate.clone()));
-        let mut request = request.map(bounded);
+        // The rest of a body is only sent when it is asked for (RFC 9110 section 10.1.1).
+        let comes_unasked = !request.headers().contains_key(header::EXPECT);
+        let (head, body) = request.into_parts();
+        let lent = Lent::new(Bounded::new(body, patience, fate.clone()));
+        let mut request = Request::from_parts(head, Body::new(lent.clone()));
         request.extensions_mut().insert(socket);
         let answered = routes.oneshot(request).await;
-        let answered = answered.unwrap_or_else(|never| match never {});
-        fate.get().map_or(answered, cut_off)
+        let mut answered = answered.unwrap_or_else(|never| match never {});
+        let cut = fate.get();
+        let goes_on = cut.is_none() && !answered.headers().contains_key(header::CONNECTION);
+        if goes_on && !lent.is_over(comes_unasked).await {
+            let close = HeaderValue::from_static("close");
+            answered.headers_mut().insert(header::CONNECTION, close);
+        }
+        cut.map_or(answered, cut_off)
     };
     if response.status() == axum::http::StatusCode::SWITCHING_PROTOCOLS {
         phases.set(Phase::Upgraded);

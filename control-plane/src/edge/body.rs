@@ -1,22 +1,30 @@
 //! Bodies: a request's is bounded in size and time, an answer's end is told.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::Patience;
 use super::stream::{Phase, Phases};
 
 /// Largest body of a request, bytes; what a route takes may be less.
 pub(super) const MOST_BYTES: u64 = 8 << 20;
+
+/// Most bytes of a body that are read for nobody, so that the connection can go on.
+const MOST_UNREAD: usize = 256 << 10;
+
+/// How long they are waited for.
+const UNREAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a body was cut off.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +39,12 @@ pub(super) struct Bounded {
     part: Option<Pin<Box<Sleep>>>,
     whole: Option<Pin<Box<Sleep>>>,
     fate: Fate,
+    ended: bool,
 }
+
+/// A request's body in the hands of whoever answers, who may leave the rest of it.
+#[derive(Clone, Debug)]
+pub(super) struct Lent(Arc<Mutex<Bounded>>);
 
 /// An answer's body; its end makes the connection wait for the next request.
 #[derive(Debug)]
@@ -96,6 +109,7 @@ impl Bounded {
             part: None,
             whole: None,
             fate,
+            ended: false,
         }
     }
 
@@ -138,7 +152,10 @@ impl HttpBody for Bounded {
                 tracing::debug!(%error, "a body broke off");
                 Poll::Ready(Some(Err(self.fate.set(Cut::Broken))))
             }
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.ended = true;
+                Poll::Ready(None)
+            }
             Poll::Pending if self.is_late(cx) => {
                 Poll::Ready(Some(Err(self.fate.set(Cut::TooSlow))))
             }
@@ -147,11 +164,66 @@ impl HttpBody for Bounded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.ended || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Lent {
+    pub(super) fn new(body: Bounded) -> Self {
+        Self(Arc::new(Mutex::new(body)))
+    }
+
+    /// Whether the connection can go on after the answer. What was left of the body is read away when
+    /// it is little and comes soon: a connection that ends with something unread is closed without a
+    /// word, often under the client's next request (RFC 9112 section 9.6).
+    pub(super) async fn is_over(self, wanted: bool) -> bool {
+        let Some(body) = Arc::into_inner(self.0) else {
+            return true;
+        };
+        let mut body = body.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if body.is_end_stream() || !wanted {
+            return body.is_end_stream();
+        }
+        let reading = async {
+            let mut count = 0;
+            while count <= MOST_UNREAD {
+                match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                    Some(Ok(frame)) => count += frame.data_ref().map_or(0, Bytes::len),
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+            }
+            false
+        };
+        timeout(UNREAD_WITHIN, reading).await.unwrap_or(false)
+    }
+
+    fn body(&self) -> MutexGuard<'_, Bounded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut *self.body()).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
     }
 }
 
