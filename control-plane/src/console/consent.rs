@@ -3,8 +3,9 @@
 //! It shows who asks, where the answer goes and what it would allow, in words. What the form sends
 //! back is the client's own request and the person's choices: the request is read and checked anew, so
 //! nothing in the page is trusted. Problems with the client or its address end on a page here; nobody
-//! is sent anywhere because of them, nor to another site because of any problem. The policy of the page names the one address that the form's
-//! answer may lead to, because browsers check it on the redirect too.
+//! is sent anywhere because of them, nor, before signing in, to another site because of any problem.
+//! The policy of the page names the one address that the form's answer may lead to, because browsers
+//! check it on the redirect too.
 
 use axum::Router;
 use axum::extract::{Request, State};

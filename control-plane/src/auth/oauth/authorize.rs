@@ -61,8 +61,8 @@ pub(crate) struct Back {
     pub(crate) location: String,
     /// What is wrong.
     pub(crate) words: String,
-    /// The site it leads to, unless that is the person's own machine: anybody can register a site, so
-    /// nobody is sent to one for following a link to us (RFC 9700 section 4.11.2).
+    /// The site it leads to, when a stranger followed the link: anybody can register a site, so nobody
+    /// is sent to one before signing in (RFC 9700 section 4.11.2). Their own machine is no such site.
     pub(crate) site: Option<String>,
 }
 
@@ -98,10 +98,11 @@ pub(crate) async fn read(
         state: params.get("state"),
         issuer: &issuer,
     };
+    let unasked = visitor.is_none() && !redirect::is_local(redirect_uri);
     let refuse = |refusal: Refusal| {
         Refused::Back(Back {
             location: back.refusal(&refusal),
-            site: (!redirect::is_local(redirect_uri)).then(|| redirect::shown(redirect_uri)),
+            site: unasked.then(|| redirect::shown(redirect_uri)),
             words: refusal.words,
         })
     };
