@@ -291,7 +291,7 @@ async fn answer(
         let mut answered = answered.unwrap_or_else(|never| match never {});
         let cut = fate.get();
         let goes_on = cut.is_none() && !answered.headers().contains_key(header::CONNECTION);
-        if goes_on && !lent.is_over(comes_unasked).await {
+        if goes_on && !lent.read_out(comes_unasked).await {
             let close = HeaderValue::from_static("close");
             answered.headers_mut().insert(header::CONNECTION, close);
         }

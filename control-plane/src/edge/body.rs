@@ -180,7 +180,7 @@ impl Lent {
     /// Whether the connection can go on after the answer. What was left of the body is read away when
     /// it is little and comes soon: a connection that ends with something unread is closed without a
     /// word, often under the client's next request (RFC 9112 section 9.6).
-    pub(super) async fn is_over(self, wanted: bool) -> bool {
+    pub(super) async fn read_out(self, wanted: bool) -> bool {
         let Some(body) = Arc::into_inner(self.0) else {
             return true;
         };
