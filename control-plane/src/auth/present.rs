@@ -19,16 +19,16 @@ const NOTE_EVERY_MS: i64 = 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The request carries no secret.
-    #[error("no API key was sent")]
+    #[error("no API key or access token was sent")]
     NothingPresented,
     /// There is no such secret, or it is not for this.
-    #[error("the API key is not valid")]
+    #[error("the API key or access token is not valid")]
     NotGood,
     /// It was good until its time ran out.
-    #[error("the token has expired")]
+    #[error("the API key or access token has expired")]
     Expired,
     /// It was taken back.
-    #[error("the API key was revoked")]
+    #[error("the API key or access token was revoked")]
     Revoked,
     /// The catalog could not be asked; the secret may be good.
     #[error("the control plane cannot check keys at the moment")]
