@@ -57,6 +57,10 @@ fn a_lost_credentials_file_is_made_again_with_a_key_that_works() {
 fn what_it_keeps_is_private() {
     let home = Home::new();
     let up = home.up();
+    let told = home.hostler_home().join("host/link.json");
+    eventually("how the link stands is told", secs(30), || {
+        told.exists().then_some(())
+    });
     assert_eq!(mode(&home.hostler_home()), 0o700);
     assert_eq!(mode(&home.hostler_home().join("credentials.json")), 0o600);
     for path in files_under(&home.hostler_home()) {

@@ -3,6 +3,7 @@
 //! It is a courtesy: that it cannot be written stops nothing. Whether the daemon runs at all is told
 //! by its lock.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use hostler_proto::ids::HostId;
@@ -10,6 +11,7 @@ use hostler_proto::time::UtcMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Layout;
+use crate::supervisor::record::private_file;
 
 /// How the link of a host stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +65,7 @@ impl Teller {
         let new = self.file.with_extension("new");
         let written = serde_json::to_vec(&standing)
             .map_err(std::io::Error::from)
-            .and_then(|text| std::fs::write(&new, text))
+            .and_then(|text| private_file(&new)?.write_all(&text))
             .and_then(|()| std::fs::rename(&new, &self.file));
         if let Err(error) = written {
             tracing::debug!(%error, "how the link stands is not written down");
