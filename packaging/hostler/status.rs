@@ -38,7 +38,7 @@ pub(crate) fn run(session: &Session) -> Result<ExitCode, Failure> {
     }
     let count = |list: &Value| list.as_array().map_or(0, Vec::len);
     output::line(&format!(
-        "{} workspaces, {} automations",
+        "workspaces: {}, automations: {}",
         count(&workspaces),
         automations.len()
     ))?;
